@@ -1,0 +1,17 @@
+"""Convolutional autoencoders in Keras 3: models, training, results."""
+
+from convae_keras.data import Images, load_images, make_pipeline
+from convae_keras.models import conv_autoencoder
+from convae_keras.runs import load_pretrained, load_run
+from convae_keras.training import set_up_device, train
+
+__all__ = [
+    "Images",
+    "conv_autoencoder",
+    "load_images",
+    "load_pretrained",
+    "load_run",
+    "make_pipeline",
+    "set_up_device",
+    "train",
+]

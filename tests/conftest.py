@@ -1,0 +1,48 @@
+"""What the tests share."""
+
+import os
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import keras  # noqa: E402
+import numpy as np  # noqa: E402
+import pytest  # noqa: E402
+
+
+def pytest_collection_modifyitems(items):
+    backend = keras.backend.backend()
+    if backend == "tensorflow":
+        return
+    skip = pytest.mark.skip(reason=f"needs TensorFlow; the backend is {backend}")
+    for item in items:
+        if item.get_closest_marker("tensorflow"):
+            item.add_marker(skip)
+
+
+@pytest.fixture(autouse=True)
+def seeded():
+    """Makes a test's numbers its own, whichever tests ran before it."""
+    keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """5,000 real digits, as `load_images("mnist5k")` splits them; no network."""
+    from convae_keras import load_images
+
+    return load_images("mnist5k")
+
+
+@pytest.fixture
+def strokes():
+    """uint8 `(24, 28, 28, 1)`: one thick seeded line a picture.
+
+    For shapes, types and errors only. What a model learns is shown on `digits`.
+    """
+    random = np.random.default_rng(0)
+    rows, columns = np.mgrid[:28, :28]
+    angle = random.uniform(0, np.pi, (24, 1, 1))
+    shift = random.uniform(-6, 6, (24, 1, 1))
+    across = (rows - 14) * np.cos(angle) + (columns - 14) * np.sin(angle) - shift
+    pixels = 255 * np.clip(2.5 - np.abs(across), 0, 1)
+    return pixels.round().astype("uint8")[..., None]
