@@ -1,7 +1,7 @@
 # Each target makes its own environment first: only `make` and a Python with
 # venv are assumed. `make` alone says what there is.
 
-DATA ?= mnist
+DATA ?= $(or $(CONVAE_DATA),mnist)
 PYTHONS ?= python3 python3.13 python3.12 python3.11
 # The first of them that runs and fits. TensorFlow has no wheels past 3.13.
 SUITABLE = import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))

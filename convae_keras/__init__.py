@@ -1,9 +1,11 @@
 """Convolutional autoencoders in Keras 3: models, training, results."""
 
-from convae_keras.data import Images, load_images, make_pipeline
+from convae_keras.data import Images, load_images
+from convae_keras.devices import set_up_device
 from convae_keras.models import conv_autoencoder
+from convae_keras.pipelines import make_pipeline
 from convae_keras.runs import load_pretrained, load_run
-from convae_keras.training import set_up_device, train
+from convae_keras.training import train
 
 __all__ = [
     "Images",

@@ -5,7 +5,7 @@ import numpy as np
 from keras import layers
 from sklearn.decomposition import PCA
 
-from convae_keras.data import to_float
+from convae_keras.pipelines import to_float
 
 # PCA wants its training images as floats in memory, all at once.
 PCA_BYTES = 2**30

@@ -8,12 +8,14 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from convae_keras.data import load_images, to_float
+from convae_keras.data import load_images
+from convae_keras.devices import set_up_device
 from convae_keras.metrics import bce_floor
 from convae_keras.models import conv_autoencoder
+from convae_keras.pipelines import to_float
 from convae_keras.reports import held_out_scores, score_rows, write_report
 from convae_keras.runs import load_run
-from convae_keras.training import set_up_device, train
+from convae_keras.training import train
 
 # Without --epochs a network sees as many images, however few there are.
 IMAGES_SHOWN = 600_000
@@ -48,56 +50,50 @@ def _parser():
         prog="convae", description="Convolutional autoencoders."
     )
     verbs = parser.add_subparsers(required=True, metavar="VERB")
-    train = verbs.add_parser("train", help="train a model and leave a run folder")
-    train.set_defaults(verb=_train)
-    train.add_argument(
-        "--preset", default="reference", help="keras, pytorch or reference"
-    )
-    train.add_argument("--task", default="reconstruct", choices=["reconstruct"])
-    train.add_argument(
-        "--out", metavar="RUN", help="run folder (default: runs/PRESET-DATA)"
-    )
-    train.add_argument(
-        "--epochs", type=int, help="default: as many as show 600,000 images"
-    )
-    train.add_argument("--batch-size", type=int, default=64)
-    train.add_argument("--latent-dim", type=int, help="size of a dense code")
-    train.add_argument(
-        "--learning-rate", type=float, help="the highest of the schedule"
-    )
-    train.add_argument("--loss", help="binary_crossentropy or mse")
-    train.add_argument("--seed", type=int, default=0)
-    train.add_argument("--tensorboard", action="store_true", help="logs in RUN/logs")
-    evaluate = verbs.add_parser("evaluate", help="score a trained model on test images")
-    evaluate.set_defaults(verb=_evaluate)
-    evaluate.add_argument("run", metavar="RUN", help="run folder")
-    for verb in (train, evaluate):
-        verb.add_argument(
-            "--data",
-            metavar="SOURCE",
-            help="mnist (default), fashion_mnist, cifar10, mnist5k, an .npz or a folder of images",
-        )
-        verb.add_argument(
-            "--image-size",
-            type=int,
-            nargs="+",
-            metavar="PIXELS",
-            help="of a folder: side, or height and width",
-        )
-        verb.add_argument("--color", choices=["grey", "rgb"], help="of a folder")
-        verb.add_argument("--fit", choices=["crop", "pad"], help="of a folder")
-        verb.add_argument(
-            "--json", action="store_true", help="one JSON object as the last line"
-        )
+    _add_train(verbs.add_parser("train", help="train a model, leave a run folder"))
+    _add_evaluate(verbs.add_parser("evaluate", help="score a model on test images"))
     return parser
+
+
+def _add_train(verb):
+    verb.set_defaults(verb=_train)
+    add = verb.add_argument
+    add("--preset", default="reference", help="keras, pytorch or reference")
+    add("--task", default="reconstruct", choices=["reconstruct"])
+    add("--out", metavar="RUN", help="run folder (default: runs/PRESET-DATA)")
+    add("--epochs", type=int, help="default: as many as show 600,000 images")
+    add("--batch-size", type=int)
+    add("--latent-dim", type=int, help="size of a dense code")
+    add("--learning-rate", type=float, help="the highest of the schedule")
+    add("--loss", help="binary_crossentropy or mse")
+    add("--seed", type=int, default=0)
+    add("--tensorboard", action="store_true", help="logs in RUN/logs")
+    _add_data(add)
+
+
+def _add_evaluate(verb):
+    verb.set_defaults(verb=_evaluate)
+    verb.add_argument("run", metavar="RUN", help="run folder")
+    _add_data(verb.add_argument)
+
+
+def _add_data(add):
+    sources = "mnist, fashion_mnist, cifar10, mnist5k, an .npz or a folder"
+    add("--data", metavar="SOURCE", help=f"{sources} (default: CONVAE_DATA, or mnist)")
+    size = "of a folder's images: side, or height and width"
+    add("--image-size", type=int, nargs="+", metavar="PIXELS", help=size)
+    add("--color", choices=["grey", "rgb"], help="of a folder's images")
+    add("--fit", choices=["crop", "pad"], help="of a folder's images")
+    add("--json", action="store_true", help="one JSON object as the last line")
 
 
 def _images(arguments):
     names = ("image_size", "color", "fit")
     options = {name: getattr(arguments, name) for name in names}
-    images = load_images(
-        arguments.data, **{name: value for name, value in options.items() if value}
-    )
+    options = {name: value for name, value in options.items() if value is not None}
+    if len(options.get("image_size", ())) == 1:
+        options["image_size"] *= 2
+    images = load_images(arguments.data, **options)
     print(images)
     return images
 
@@ -105,18 +101,15 @@ def _images(arguments):
 def _train(arguments):
     images = _images(arguments)
     set_up_device()
-    switches = {"latent_dim": arguments.latent_dim} if arguments.latent_dim else {}
-    autoencoder = conv_autoencoder(
-        arguments.preset,
-        image_shape=images.image_shape,
-        seed=arguments.seed,
-        **switches,
-    )
+    switches = {"image_shape": images.image_shape, "seed": arguments.seed}
+    if arguments.latent_dim is not None:
+        switches["latent_dim"] = arguments.latent_dim
+    autoencoder = conv_autoencoder(arguments.preset, **switches)
     run = Path(arguments.out or f"runs/{arguments.preset}-{images.name}")
     history = train(
         autoencoder,
         images,
-        epochs=arguments.epochs or max(1, round(IMAGES_SHOWN / len(images.x_train))),
+        epochs=_epochs(images) if arguments.epochs is None else arguments.epochs,
         batch_size=arguments.batch_size,
         learning_rate=arguments.learning_rate,
         loss=arguments.loss,
@@ -126,12 +119,16 @@ def _train(arguments):
     )
     results = write_report(run, autoencoder, images)
     _print_scores(results)
-    print(f"The model, its figure and its card are in {run}")
+    print(f"The model and its card are in {run}")
     return _summary(run, images, autoencoder, results) | {
         "epochs": len(history["loss"]),
         "seconds": sum(history["seconds"]),
         "val_loss": min(history["val_loss"]),
     }
+
+
+def _epochs(images):
+    return max(1, round(IMAGES_SHOWN / len(images.x_train)))
 
 
 def _evaluate(arguments):

@@ -12,6 +12,8 @@ from joblib import Parallel, delayed
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
+from convae_keras.pipelines import expect
+
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff")
 SPLITS = ("train", "val", "test")
@@ -100,12 +102,6 @@ def read_folder(folder, image_size=None, color=None, fit="crop", seed=0):
     readable = f"a folder of readable images ({', '.join(FORMATS)}) to train on"
     expect("x_train" in parts, "folder", readable, f"none in '{folder}'")
     return {**carve(parts, folder), "class_names": tuple(numbers)}
-
-
-def expect(condition, name, expected, received):
-    """Raises a `ValueError`, worded as everywhere here, unless `condition`."""
-    if not condition:
-        raise ValueError(f"`{name}` must be {expected}. Received: {received}")
 
 
 def carve(parts, origin):

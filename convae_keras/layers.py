@@ -38,7 +38,7 @@ class UpsampleConv2D(keras.layers.Layer):
     Example:
 
     >>> layer = UpsampleConv2D(8)
-    >>> layer(np.zeros((1, 14, 14, 3), "float32")).shape
+    >>> tuple(layer(np.zeros((1, 14, 14, 3), "float32")).shape)
     (1, 28, 28, 8)
     """
 

@@ -39,6 +39,7 @@ def claim(text, holds, *numbers, images):
 
     Example:
 
+    >>> images = load_images("mnist5k")
     >>> claim("beats PCA", 0.003 < 0.017, 0.003, 0.017, images=images)
     beats PCA: True
     """

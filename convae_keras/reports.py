@@ -6,8 +6,8 @@ import numpy as np
 
 from convae_keras import metrics
 from convae_keras.baselines import mean_image, pca
-from convae_keras.data import to_float
 from convae_keras.models import pixel_range
+from convae_keras.pipelines import to_float
 from convae_keras.plotting import image_rows
 from convae_keras.runs import read_json, replacing, write_json
 

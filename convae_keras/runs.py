@@ -23,6 +23,9 @@ def replacing(path):
     Yields:
         `Path`, where to write instead; of the same suffix.
 
+    Raises:
+        OSError: naming the file, if it cannot be written, as on a full disk.
+
     Example:
 
     >>> with replacing("notes.txt") as aside:
@@ -35,6 +38,8 @@ def replacing(path):
         with open(aside, "rb") as file:
             os.fsync(file.fileno())
         os.replace(aside, path)
+    except OSError as error:
+        raise OSError(f"{path} could not be written: {error}") from error
     finally:
         aside.unlink(missing_ok=True)
 
@@ -92,6 +97,14 @@ def open_run(run, settings):
     return run
 
 
+def finished_history(run, epochs):
+    """The history of a run that has had all its epochs; None of any other."""
+    if (run / "checkpoint.npz").exists() or not (run / "model.keras").exists():
+        return None
+    history = read_json(run / "history.json")
+    return history if len(history["loss"]) == epochs else None
+
+
 def save_checkpoint(run, autoencoder, history, best):
     """Writes everything that the next epoch depends on, as one file.
 
@@ -137,7 +150,8 @@ def load_checkpoint(run, autoencoder):
     expected, received = ([tuple(v.shape) for v in vs] for vs in (variables, state))
     if expected != received:
         raise ValueError(
-            f"{path} is of another network: expected shapes {expected}. Received: {received}"
+            f"{path} is of another network: expected shapes {expected}. "
+            f"Received: {received}"
         )
     for variable, value in zip(variables, state, strict=True):
         variable.assign(value)

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from convae_keras import data, folders
-from convae_keras.data import Images, check_images, load_images, make_pipeline, to_float
+from convae_keras import data, folders, pipelines
+from convae_keras.data import Images, load_images
+from convae_keras.pipelines import check_images, make_pipeline, to_float
 
 
 @pytest.fixture
@@ -215,7 +216,7 @@ def test_fingerprint(pixels):
 
 def test_fingerprint_streams(pixels, tmp_path, monkeypatch):
     first = fingerprint(pixels, pixels, pixels)
-    monkeypatch.setattr(data, "CHUNK", 100)
+    monkeypatch.setattr(pipelines, "CHUNK", 100)
     assert first == fingerprint(pixels, mapped(pixels, tmp_path)[:], pixels)
 
 
@@ -384,7 +385,7 @@ def test_bad_arrays(x, message):
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1.5, -0.5])
 def test_one_bad_pixel_is_found(bad, monkeypatch):
-    monkeypatch.setattr(data, "CHUNK", 200)
+    monkeypatch.setattr(pipelines, "CHUNK", 200)
     x = np.zeros((20, 5, 6), "float32")
     x[-1, -1, -1] = bad
     with pytest.raises(ValueError, match="`mine` must be"):
@@ -428,7 +429,7 @@ WAYS = {
 def test_one_pass_in_order(way, dtype, pixel_range, pixels, tmp_path):
     x = pixels if dtype == "uint8" else to_float(pixels)
     x = WAYS[way](x, tmp_path)
-    assert data._is_on_disk(x) == ("disk" in way)
+    assert pipelines._is_on_disk(x) == ("disk" in way)
     pipeline = make_pipeline(x, 8, pixel_range=pixel_range)
     assert int(pipeline.cardinality()) == 4
     pairs = list(pipeline.as_numpy_iterator())
@@ -523,8 +524,6 @@ def test_a_folder_larger_than_memory(tmp_path, monkeypatch):
     Image.fromarray(np.arange(64, dtype="uint8").reshape(8, 8)).save(photo)
     for i in range(1, 1000):
         os.link(photo, photo.with_name(f"{i}.bmp"))
-    (tmp_path / "temporary").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
     monkeypatch.setattr(folders, "MEMORY_LIMIT", 2**20)
 
     model = keras.Sequential([keras.Input((128, 128, 3)), keras.layers.Dense(3)])
@@ -537,9 +536,11 @@ def test_a_folder_larger_than_memory(tmp_path, monkeypatch):
     watch = keras.callbacks.LambdaCallback(
         on_train_batch_end=lambda batch, logs: held.append(anonymous_memory())
     )
-    images = load_images(photo.parent, image_size=128, color="rgb")
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(tmp_path))
+        images = load_images(photo.parent, image_size=128, color="rgb")
     assert isinstance(images.x_train, np.memmap)
-    assert list((tmp_path / "temporary").iterdir()) == []
+    assert list(tmp_path.iterdir()) == [photo.parent]
     pipeline = make_pipeline(images.x_train, **options)
     steps = len(images.x_train) // 4
     model.fit(pipeline, steps_per_epoch=steps, callbacks=[watch], **silent)

@@ -1,0 +1,180 @@
+"""Arrays of images: looked at, scaled, and brought to a model in batches."""
+
+import numpy as np
+import tensorflow as tf
+
+# Bytes that are looked at together, so that a set on the disk streams.
+CHUNK = 2**24
+
+
+def expect(condition, name, expected, received):
+    """Raises a `ValueError`, worded as everywhere here, unless `condition`."""
+    if not condition:
+        raise ValueError(f"`{name}` must be {expected}. Received: {received}")
+
+
+def check_images(x, name="x"):
+    """Looks at an array of images before any work is done with it.
+
+    Args:
+        x: uint8 in [0, 255] or float in [0, 1], `(n, height, width)` or
+            `(n, height, width, channels)`.
+        name: str, what a complaint calls it.
+
+    Returns:
+        uint8 or float32 `(n, height, width, channels)`; the same memory as `x`
+        where nothing had to change.
+
+    Raises:
+        ValueError: for anything else: labels, images of unequal sizes, none at
+            all, channels first, other dtypes, NaN, infinity, other ranges.
+    """
+    images = "images, (n, height, width) or (n, height, width, channels)"
+    try:
+        x = np.asanyarray(x)
+    except ValueError as error:  # a list, and not of one size
+        expect(False, name, f"{images}, all of one size", error)
+    got = f"{x.dtype} {x.shape}"
+    expect(x.dtype != object, name, f"{images}, all of one size", got)
+    expect(x.ndim > 2, name, images, f"{got}, which looks like labels")
+    expect(x.ndim < 5, name, images, got)
+    expect(x.size, name, "one image at least, of one pixel at least", got)
+    if x.ndim == 3:
+        single = x.shape[2] in (1, 3) and min(x.shape[:2]) > 7
+        expect(not single, name, images, f"{got}, which looks like one image")
+        x = x[..., np.newaxis]
+    channels_first = x.shape[1] in (1, 3, 4) and x.shape[3] > 4
+    expect(not channels_first, name, images, f"{got}, with channels first")
+    return x if x.dtype == "uint8" else _check_floats(x, name)
+
+
+def _check_floats(x, name):
+    bytes_or_floats = "uint8 in [0, 255] or float in [0, 1]"
+    expect(x.dtype.kind == "f", name, bytes_or_floats, x.dtype)
+    for chunk in chunks(x):
+        low, high = float(chunk.min()), float(chunk.max())
+        finite = np.isfinite([low, high]).all()
+        expect(finite, name, "finite", "NaN or infinite pixels")
+        hint = "divide by 255" if high > 1 else "[-1, 1] is for the pipeline to make"
+        got = f"{low:g} to {high:g} ({hint})"
+        expect(low >= 0 and high <= 1, name, bytes_or_floats, got)
+    return x.astype("float32", copy=False)
+
+
+def chunks(x):
+    """Slices of `x` that are small enough to be looked at one by one."""
+    rows = max(1, CHUNK // x[0].nbytes)
+    return (x[start : start + rows] for start in range(0, len(x), rows))
+
+
+def to_float(x, pixel_range=(0, 1)):
+    """Images as a model takes them.
+
+    Args:
+        x: images, as `check_images` takes them.
+        pixel_range: `(0, 1)` or `(-1, 1)`.
+
+    Returns:
+        float32 `(n, height, width, channels)` in `pixel_range`, all in memory.
+
+    Raises:
+        ValueError: for arrays that are not images, or another range.
+    """
+    return _scale(check_images(x), np.asarray, _check_range(pixel_range))
+
+
+def _check_range(pixel_range):
+    pixel_range = tuple(pixel_range)
+    good = pixel_range in ((0, 1), (-1, 1))
+    expect(good, "pixel_range", "(0, 1) or (-1, 1)", pixel_range)
+    return pixel_range
+
+
+def _scale(x, cast, pixel_range):
+    """The one place where bytes become floats, for NumPy and for TensorFlow."""
+    if x.dtype == "uint8":
+        x = cast(x, "float32") / 255
+    return x if pixel_range == (0, 1) else 2 * x - 1
+
+
+def make_pipeline(
+    x,
+    batch_size=128,
+    *,
+    pixel_range=(0, 1),
+    seed=None,
+    first_epoch=0,
+    steps_per_epoch=None,
+):
+    """Batches of (input, target) for `fit`: the target is the input itself.
+
+    What travels is indices; the images stay as they are where they are, in
+    memory or on the disk, and only those of a batch become floats.
+
+    Args:
+        x: images, as `check_images` takes them.
+        batch_size: int, at least 1. More than `n` counts as `n`.
+        pixel_range: `(0, 1)` or `(-1, 1)`, what the model gives back.
+        seed: None for one pass in order, whose last batch may be short. An int
+            for an endless stream of shuffled epochs of full batches, to go with
+            `fit(steps_per_epoch=..., shuffle=False)`.
+        first_epoch: int, where the endless stream starts. The order in an
+            epoch comes from `seed` and its number alone, so that a training
+            which was stopped goes on with the batches it would have had.
+        steps_per_epoch: int, batches in a shuffled epoch; None for all that
+            are full, `n // batch_size`.
+
+    Returns:
+        `tf.data.Dataset` of pairs of float32 `(batch_size, height, width,
+        channels)` in `pixel_range`.
+
+    Raises:
+        ValueError: for arrays that are not images, a batch size below one,
+            more steps than batches, or another range.
+    """
+    x, pixel_range = check_images(x), _check_range(pixel_range)
+    n, whole = len(x), isinstance(batch_size, int | np.integer)
+    expect(whole and batch_size >= 1, "batch_size", "an int of at least 1", batch_size)
+    batch_size, gather = min(batch_size, n), _gatherer(x)
+    full = n // batch_size
+    steps = full if steps_per_epoch is None else steps_per_epoch
+    expect(1 <= steps <= full, "steps_per_epoch", f"from 1 to {full}", steps)
+
+    def epoch_of_batches(epoch):
+        key = tf.stack([tf.cast(seed, epoch.dtype), epoch])
+        order = tf.random.experimental.stateless_shuffle(tf.range(n), seed=key)
+        batches = tf.reshape(order[: steps * batch_size], (steps, batch_size))
+        return tf.data.Dataset.from_tensor_slices(batches)
+
+    def pair(indices):
+        images = _scale(gather(indices), tf.cast, pixel_range)
+        return images, images
+
+    batches = tf.data.Dataset.range(n).batch(batch_size)
+    if seed is not None:
+        epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
+        batches = epochs.flat_map(epoch_of_batches)
+    batches = batches.map(pair, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return batches.prefetch(tf.data.AUTOTUNE)
+
+
+def _gatherer(x):
+    """A function from indices to those rows of `x`, for a pipeline to call."""
+    if not _is_on_disk(x):
+        with tf.device("cpu"):  # where pipelines run, even if there is a GPU
+            pixels = tf.constant(x)
+        return lambda indices: tf.gather(pixels, indices)
+
+    def gather(indices):
+        rows = tf.numpy_function(lambda i: x[i], [indices], x.dtype, stateful=False)
+        rows.set_shape((*indices.shape, *x.shape[1:]))
+        return rows
+
+    return gather
+
+
+def _is_on_disk(x):
+    """Whether `x` is a view, however remote, of a `np.memmap`."""
+    while x is not None and not isinstance(x, np.memmap):
+        x = getattr(x, "base", None)
+    return x is not None

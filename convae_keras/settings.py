@@ -1,0 +1,90 @@
+"""What a training is told, checked before any long work."""
+
+import keras
+import numpy as np
+
+from convae_keras.data import Images
+from convae_keras.models import pixel_range
+from convae_keras.pipelines import check_images
+
+
+def checked_images(autoencoder, images):
+    """`Images` that fit a model, made from what a user gave.
+
+    Args:
+        autoencoder: `keras.Model`.
+        images: `Images`, or one array, whose last twelfth then validates.
+
+    Returns:
+        `Images`.
+
+    Raises:
+        ValueError: for an array that holds no images, or of another shape than
+            the model takes.
+    """
+    if not isinstance(images, Images):
+        x = check_images(images, "images")
+        if len(x) < 2:
+            raise ValueError(f"Expected 2 images at least. Received: {len(x)}")
+        cut = len(x) - max(1, len(x) // 12)
+        images = Images("array", x[:cut], None, x[cut:], None, x[cut:], None)
+    expected, received = autoencoder.input_shape[1:], images.image_shape
+    sides = zip(expected, received, strict=True)
+    if any(side not in (None, other) for side, other in sides):
+        raise ValueError(
+            f"The model takes images of shape {expected}. Received: {received}"
+        )
+    return images
+
+
+def checked_settings(
+    autoencoder, images, epochs, batch_size, learning_rate, loss, seed
+):
+    """All that decides a training's outcome, with the defaults filled in.
+
+    Args:
+        autoencoder, images, epochs, batch_size, learning_rate, loss, seed: as
+            in `train`.
+
+    Returns:
+        dict of plain values, fit for `settings.json`.
+
+    Raises:
+        ValueError: for numbers below one, or a loss that does not fit.
+    """
+    small = autoencoder.count_params() <= 10_000
+    batch_size = (64 if small else 128) if batch_size is None else batch_size
+    if learning_rate is None:
+        learning_rate = 0.03 if small else 0.005
+    if not 0 < learning_rate < np.inf:
+        raise ValueError(f"`learning_rate` must be positive. Received: {learning_rate}")
+    for name, size in (("epochs", epochs), ("batch_size", batch_size)):
+        if not isinstance(size, int) or size < 1:
+            raise ValueError(f"`{name}` must be a positive int. Received: {size!r}")
+    return {
+        "data": str(images),
+        "fingerprint": images.fingerprint,
+        "parameters": autoencoder.count_params(),
+        "pixel_range": pixel_range(autoencoder),
+        "epochs": epochs,
+        "batch_size": min(batch_size, len(images.x_train)),
+        "learning_rate": learning_rate,
+        "loss": _checked_loss(autoencoder, loss),
+        "seed": seed,
+        "backend": keras.backend.backend(),
+    }
+
+
+def _checked_loss(autoencoder, loss):
+    value_range = pixel_range(autoencoder)
+    loss = loss or ("binary_crossentropy" if value_range == (0, 1) else "mse")
+    if loss not in ("mse", "binary_crossentropy"):
+        raise ValueError(
+            f"`loss` must be 'mse' or 'binary_crossentropy'. Received: {loss!r}"
+        )
+    if loss == "binary_crossentropy" and value_range != (0, 1):
+        raise ValueError(
+            "Binary cross-entropy reads pixels as probabilities and needs outputs "
+            f"in [0, 1]. This model's lie in {list(value_range)}: use loss='mse'."
+        )
+    return loss
