@@ -15,7 +15,7 @@ STAMP := .venv/made-for-$(shell pwd | cksum | cut -d " " -f 1)
 TF_CPP_MIN_LOG_LEVEL ?= 2
 export TF_CPP_MIN_LOG_LEVEL
 
-.PHONY: help run test lab reproduce clean
+.PHONY: help run test lab reproduce pretrained clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -35,6 +35,13 @@ lab: $(STAMP)  ## the course, in JupyterLab
 
 reproduce: $(STAMP)  ## every number of the results table, made again and compared
 	.venv/bin/python results/reproduce.py
+
+pretrained: $(STAMP)  ## train the models that ship with the package again, from three seeds
+	for seed in 0 1 2; do \
+		.venv/bin/convae train --data "$(DATA)" --preset reference --epochs 25 --batch-size 128 \
+			--learning-rate 0.005 --loss mse --seed $$seed --out runs/reference-$$seed && \
+		.venv/bin/python -c "from convae_keras.runs import ship; ship('runs/reference-$$seed', 'reference')" \
+		|| exit 1; done
 
 clean:  ## remove the environment and the caches; runs/ stays
 	rm -rf .venv build .pytest_cache .ruff_cache .hypothesis *.egg-info

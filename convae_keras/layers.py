@@ -53,8 +53,10 @@ class UpsampleConv2D(keras.layers.Layer):
         super().__init__(**kwargs)
         if filters < 1:
             raise ValueError(f"`filters` must be at least 1. Received: {filters}")
-        if kernel_size % 2 != 1:
-            raise ValueError(f"`kernel_size` must be odd. Received: {kernel_size}")
+        if kernel_size < 1 or kernel_size % 2 != 1:
+            raise ValueError(
+                f"`kernel_size` must be odd and positive. Received: {kernel_size}"
+            )
         self.filters = filters
         self.kernel_size = kernel_size
         self.activation = keras.activations.get(activation)

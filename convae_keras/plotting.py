@@ -45,7 +45,8 @@ def curves(lines, xlabel, ylabel, x=None, levels=None, **axis_options):
     Args:
         lines: dict from a label to numbers.
         xlabel, ylabel: str, with the unit.
-        x: numbers, the positions of all lines; 1, 2, 3, … when None.
+        x: numbers, the positions of all lines, or a dict of them by label;
+            1, 2, 3, … when None.
         levels: dict from a label to a number, drawn across.
         **axis_options: given to `Axes.set`, such as `yscale="log"`.
 
@@ -55,7 +56,9 @@ def curves(lines, xlabel, ylabel, x=None, levels=None, **axis_options):
     figure = Figure(figsize=(6, 3.2), layout="constrained")
     axis = figure.subplots()
     for label, values in lines.items():
-        positions = range(1, len(values) + 1) if x is None else x
+        positions = x[label] if isinstance(x, dict) else x
+        if positions is None:
+            positions = range(1, len(values) + 1)
         axis.plot(positions, values, marker=".", label=label)
     for i, (label, value) in enumerate((levels or {}).items()):
         axis.axhline(value, color=f"{0.25 + 0.25 * i}", linestyle="--", label=label)

@@ -7,6 +7,11 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
+
+# The same examples at every run, however slow the machine; nothing is stored.
+settings.register_profile("house", derandomize=True, deadline=None, database=None)
+settings.load_profile("house")
 
 
 def pytest_collection_modifyitems(items):
@@ -23,6 +28,8 @@ def pytest_collection_modifyitems(items):
 def seeded():
     """Makes a test's numbers its own, whichever tests ran before it."""
     keras.utils.set_random_seed(0)
+    yield
+    keras.config.set_dtype_policy("float32")
 
 
 @pytest.fixture(scope="session")
