@@ -60,9 +60,8 @@ def ssim(x, reconstructions):
         - [Wang et al., 2004](https://doi.org/10.1109/TIP.2003.819861)
     """
     pairs = zip(np.asarray(x), np.asarray(reconstructions), strict=True)
-    return np.array(
-        [structural_similarity(a, b, data_range=1.0, channel_axis=-1) for a, b in pairs]
-    )
+    options = {"data_range": 1.0, "channel_axis": -1}
+    return np.array([structural_similarity(*p, **options) for p in pairs], "float64")
 
 
 def bce(x, reconstructions):

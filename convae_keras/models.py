@@ -140,7 +140,7 @@ def conv_autoencoder(
     inputs = keras.Input(image_shape, name="images")
     outputs = decoder(encoder(inputs))
     if None in image_shape:
-        outputs = CropLike(name="crop")(outputs, inputs)
+        outputs = CropLike(name="crop", dtype="float32")(outputs, inputs)
     return Autoencoder(inputs, outputs, name=name)
 
 
@@ -181,7 +181,7 @@ def _decoder(code_shape, image_shape, switches):
     x = _upsample_conv(x, image_shape[2], "pixels", switches, **output)
     if None not in image_shape and x.shape[1:3] != image_shape[:2]:
         extra = [(0, x.shape[i + 1] - image_shape[i]) for i in range(2)]
-        x = layers.Cropping2D(extra, name="crop")(x)
+        x = layers.Cropping2D(extra, name="crop", dtype="float32")(x)
     return keras.Model(inputs, x, name="decoder")
 
 
@@ -196,7 +196,8 @@ def _upsample_conv(x, filters, name, switches, **kwargs):
         # PyTorch's padding=1, output_padding=1: Keras's "same" would crop the
         # last row and column instead, and shift the picture by one pixel.
         layer = layers.Conv2DTranspose(filters, 3, strides=2, name=name, **kwargs)
-        return layers.Cropping2D(((1, 0), (1, 0)), name=f"{name}_crop")(layer(x))
+        options = {"name": f"{name}_crop", "dtype": kwargs.get("dtype")}
+        return layers.Cropping2D(((1, 0), (1, 0)), **options)(layer(x))
     x = layers.UpSampling2D(2, interpolation=upsampling, name=f"{name}_2x")(x)
     return layers.Conv2D(filters, 3, padding="same", name=name, **kwargs)(x)
 
@@ -230,7 +231,8 @@ def _checked(image_shape, switches):
         )
     sizes = {"image_shape": [side for side in image_shape if side is not None]}
     sizes |= {key: switches[key] for key in ("filters", "code_filters")}
-    sizes["latent_dim"] = [switches["latent_dim"] or 1]
+    latent_dim = switches["latent_dim"]
+    sizes["latent_dim"] = [] if latent_dim is None else [latent_dim]
     for key, values in sizes.items():
         if not all(isinstance(size, int) and size > 0 for size in values):
             raise ValueError(f"`{key}` must be positive ints. Received: {values}")

@@ -21,9 +21,9 @@ def image_rows(rows, count=10):
     if not rows:
         raise ValueError("`rows` must hold one row at least. Received: {}")
     for label, x in rows.items():
-        if np.ndim(x) != 4:
+        if np.ndim(x) != 4 or not len(x):
             raise ValueError(
-                f"Row {label!r} must be (n, height, width, channels). "
+                f"Row {label!r} must be (n, height, width, channels), n at least 1. "
                 f"Received: {np.shape(x)}"
             )
     count = min(count, *(len(x) for x in rows.values()))
@@ -60,8 +60,10 @@ def curves(lines, xlabel, ylabel, x=None, levels=None, **axis_options):
         if positions is None:
             positions = range(1, len(values) + 1)
         axis.plot(positions, values, marker=".", label=label)
-    for i, (label, value) in enumerate((levels or {}).items()):
-        axis.axhline(value, color=f"{0.25 + 0.25 * i}", linestyle="--", label=label)
+    levels = levels or {}
+    for i, (label, value) in enumerate(levels.items()):
+        grey = f"{0.25 + 0.5 * i / len(levels)}"
+        axis.axhline(value, color=grey, linestyle="--", label=label)
     axis.set(xlabel=xlabel, ylabel=ylabel, **axis_options)
     axis.grid(alpha=0.3)
     axis.legend()

@@ -110,8 +110,9 @@ def write_report(run, autoencoder, images):
 
 CARD = """# {name}
 
-A convolutional autoencoder of {parameters:,} parameters. Trained on {data}.
+A convolutional autoencoder of {parameters:,} parameters.
 
+- Data: {data}.
 - Input and output: float32 `(n, {image})`, pixels in {pixel_range}.
 - Code: {code} numbers.
 - Training: {epochs} epochs in batches of {batch_size}, loss `{loss}`, Adam with a
@@ -123,7 +124,8 @@ On the test images, which had no part in training or in any choice:
 
 {table}
 
-Load it with `convae_keras.load_run(folder)`. `figure.png` shows ten test images.
+Load it with `convae_keras.load_run`, or, where it came with the package, with
+`convae_keras.load_pretrained`.
 """
 
 

@@ -198,15 +198,15 @@ def ship(run, name):
 
     Args:
         run: str or `Path`, a finished run folder.
-        name: str; `load_pretrained(name, seed)` finds it by the run's seed.
+        name: str, what `load_pretrained` will call it.
     """
-    run, settings = Path(run), read_json(Path(run) / "settings.json")
-    folder = PRETRAINED / f"{name}-{settings['seed']}"
+    run, folder = Path(run), PRETRAINED / name
     folder.mkdir(parents=True, exist_ok=True)
     autoencoder = load_run(run)
     weights = [value.astype("float16") for value in autoencoder.get_weights()]
     with replacing(folder / "weights.npz") as aside:
         np.savez_compressed(aside, *weights)
+    settings = read_json(run / "settings.json")
     settings["sha256"] = _sha256(folder / "weights.npz")
     write_json(folder / "settings.json", settings)
     write_json(folder / "architecture.json", json.loads(autoencoder.to_json()))
@@ -215,31 +215,28 @@ def ship(run, name):
             aside.write_bytes((run / file).read_bytes())
 
 
-def load_pretrained(name="reference", seed=0):
+def load_pretrained(name="reference"):
     """Loads a trained model that comes with the package.
 
     Args:
         name: str. `"reference"`: the reference network with a code of 32
             numbers, trained on MNIST.
-        seed: int. The same training was done from several seeds, so that a
-            result can be given with its spread.
 
     Returns:
         An uncompiled `Autoencoder`.
 
     Raises:
-        ValueError: if there is none of that name and seed, or its file was
-            changed.
+        ValueError: if there is none of that name, or its file was changed.
 
     Example:
 
     >>> load_pretrained("reference").encoder.output_shape
     (None, 32)
     """
-    folder = PRETRAINED / f"{name}-{seed}"
+    folder = PRETRAINED / name
     if not (folder / "settings.json").is_file():
         names = sorted(path.parent.name for path in PRETRAINED.glob("*/settings.json"))
-        raise ValueError(f"Trained are {names}. Received: {name!r}, seed={seed!r}")
+        raise ValueError(f"Trained are {names}. Received: {name!r}")
     expected = read_json(folder / "settings.json")["sha256"]
     received = _sha256(folder / "weights.npz")
     if received != expected:

@@ -142,15 +142,11 @@ def _compile(autoencoder, settings, steps):
     schedule = warmup_cosine(settings["learning_rate"], settings["epochs"] * steps)
     backend = keras.backend.backend()
     at_once = steps % STEPS_PER_EXECUTION == 0 and backend != "torch"
-    # On TensorFlow XLA compiles for minutes and then runs slower on a CPU. JAX
-    # always goes by XLA: told not to compile, it takes ten times as long.
-    no_xla = {} if backend == "jax" else {"jit_compile": False}
     autoencoder.compile(
         # A training of few epochs is too short for the usual 0.999.
         keras.optimizers.Adam(schedule, beta_2=0.95),
         loss=settings["loss"],
         steps_per_execution=STEPS_PER_EXECUTION if at_once else 1,
-        **no_xla,
     )
 
 

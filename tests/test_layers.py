@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers, ops
 
@@ -11,7 +11,7 @@ from convae_keras.layers import CropLike, UpsampleConv2D
 from convae_keras.models import conv_autoencoder
 
 # (height, width, channels), filters
-SHAPES = [((1, 1, 1), 1), ((3, 5, 2), 4), ((14, 14, 8), 1), ((6, 4, 3), 3)]
+SHAPES = [((1, 1, 2), 3), ((5, 4, 2), 3), ((14, 14, 8), 1)]
 KERNEL_SIZES = [1, 3, 5]
 
 
@@ -83,14 +83,15 @@ def upsample_then_correlate(x, kernel, bias):
     return outputs + bias
 
 
+@settings(max_examples=15)
 @given(
-    height=st.integers(1, 6),
-    width=st.integers(1, 6),
+    height=st.integers(1, 4),
+    width=st.integers(1, 4),
     kernel_size=st.sampled_from(KERNEL_SIZES),
 )
 def test_gives_what_the_formula_gives(height, width, kernel_size):
-    layer = UpsampleConv2D(2, kernel_size)
-    x = images((height, width, 3))
+    layer = UpsampleConv2D(3, kernel_size)
+    x = images((height, width, 2))
     layer.build(x.shape)
     expected = upsample_then_correlate(x, *randomize(layer).get_weights())
     np.testing.assert_allclose(layer(x), expected, atol=1e-5)
@@ -146,7 +147,7 @@ def test_crops_to_sizes_that_come_with_the_batch():
     model = keras.Model([inputs, reference], CropLike()(inputs, reference))
     assert model.output_shape == (None, None, None, 3)
     x = images((8, 6, 3))
-    for height, width in [(8, 6), (7, 6), (5, 5), (1, 1)]:
+    for height, width in [(8, 6), (7, 4), (3, 5), (1, 1)]:
         cropped = model([x, np.zeros((2, height, width, 1), "float32")])
         np.testing.assert_array_equal(cropped, x[:, :height, :width])
 

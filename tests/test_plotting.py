@@ -1,0 +1,113 @@
+"""Figures: what is drawn, and that nothing is saved or shown."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from convae_keras.plotting import curves, image_rows
+
+
+@pytest.fixture(autouse=True)
+def nothing_saved_or_shown(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Figure, "savefig", lambda *_, **__: pytest.fail("saved"))
+    monkeypatch.setattr(plt, "show", lambda *_, **__: pytest.fail("shown"))
+    yield
+    assert not list(tmp_path.iterdir())
+    assert not plt.get_fignums()  # no figure that pyplot would keep
+
+
+def batch(n, channels=1, dtype="float32"):
+    white = 255 if dtype == "uint8" else 1
+    x = np.linspace(0, white, n * 6 * 5 * channels)
+    return x.reshape(n, 6, 5, channels).astype(dtype)
+
+
+def drawn(figure):
+    return [axis.images[0].get_array() for axis in figure.axes]
+
+
+@pytest.mark.parametrize(
+    "sizes, count, columns", [([4], 10, 4), ([4, 12], 10, 4), ([12, 12, 12], 10, 10)]
+)
+def test_rows_of_images(sizes, count, columns):
+    rows = {f"row {i}": batch(size) for i, size in enumerate(sizes)}
+    figure = image_rows(rows, count)
+    assert isinstance(figure, Figure)
+    assert len(figure.axes) == columns * len(sizes)
+    np.testing.assert_allclose(figure.get_size_inches(), [columns, len(sizes)], atol=2)
+    labels = [axis.get_ylabel() for axis in figure.axes]
+    assert labels[::columns] == list(rows)
+    assert not any(labels[i] for i in range(len(labels)) if i % columns)
+    for axis in figure.axes:
+        assert not len(axis.get_xticks()) and not len(axis.get_yticks())
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_images_are_drawn_as_they_are(channels, dtype):
+    x = batch(3, channels, dtype)
+    pictures = drawn(image_rows({"all": x}))
+    white = 255 if dtype == "uint8" else 1
+    for picture, image in zip(pictures, x, strict=True):
+        expected = image[..., 0] if channels == 1 else image
+        np.testing.assert_allclose(picture, expected / white, atol=1e-6)
+
+
+def test_grey_is_not_stretched():
+    figure = image_rows({"dim": np.full((1, 4, 4, 1), 0.5)})
+    assert figure.axes[0].images[0].get_clim() == (0, 1)
+    assert figure.axes[0].images[0].get_cmap().name == "gray"
+
+
+def test_what_lies_outside_is_clipped():
+    (picture,) = drawn(image_rows({"wide": np.array([[[[-0.5], [1.5]]]])}))
+    assert picture.tolist() == [[0, 1]]
+
+
+@pytest.mark.parametrize(
+    "rows, message",
+    [
+        ({}, "`rows` must hold one row at least"),
+        ({"flat": np.zeros((3, 4, 4))}, r"Row 'flat' must be .*\(3, 4, 4\)"),
+        ({"good": batch(2), "bad": np.zeros(3)}, r"Row 'bad' must be .*\(3,\)"),
+        ({"none": batch(2)[:0]}, r"Row 'none' must .*\(0, 6, 5, 1\)"),
+    ],
+)
+def test_bad_rows(rows, message):
+    with pytest.raises(ValueError, match=message):
+        image_rows(rows)
+
+
+def test_curves():
+    lines = {"loss": [3, 2, 1], "val_loss": [3, 2.5]}
+    levels = {"floor": 0.5, "copy": 0.7}
+    figure = curves(lines, "epoch", "BCE, nats", levels=levels, yscale="log")
+    (axis,) = figure.axes
+    assert (axis.get_xlabel(), axis.get_ylabel()) == ("epoch", "BCE, nats")
+    assert axis.get_yscale() == "log"
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == [
+        *lines,
+        *levels,
+    ]
+    *solid, floor, copy = axis.lines
+    for line, (label, values) in zip(solid, lines.items(), strict=True):
+        assert line.get_label() == label
+        assert list(line.get_xdata()) == list(range(1, len(values) + 1))
+        assert list(line.get_ydata()) == values
+    assert [set(line.get_ydata()) for line in (floor, copy)] == [{0.5}, {0.7}]
+    assert floor.get_color() != copy.get_color()
+
+
+@pytest.mark.parametrize("x", [[2, 8, 32], {"pca": [2, 8, 32], "dense": [1, 2, 3]}])
+def test_positions_of_curves(x):
+    figure = curves({"pca": [3, 2, 1], "dense": [4, 2, 1]}, "code", "MSE", x=x)
+    expected = list(x.values()) if isinstance(x, dict) else [x, x]
+    assert [list(line.get_xdata()) for line in figure.axes[0].lines] == expected
+
+
+def test_many_levels_can_be_seen():
+    figure = curves({"loss": [1, 2]}, "x", "y", levels={str(i): i for i in range(6)})
+    colors = [float(line.get_color()) for line in figure.axes[0].lines[1:]]
+    assert len(set(colors)) == 6 and max(colors) < 0.9
