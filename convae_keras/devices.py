@@ -24,6 +24,8 @@ def set_up_device():
 def _tensorflow_gpus():
     import tensorflow as tf
 
+    # A course builds many models, and would be warned of each.
+    tf.get_logger().setLevel("ERROR")
     gpus = tf.config.list_physical_devices("GPU")
     for gpu in gpus:
         tf.config.experimental.set_memory_growth(gpu, True)

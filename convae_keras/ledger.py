@@ -53,8 +53,8 @@ def record(name, metrics, *, images, seeds, folder="../results"):
 
     Args:
         name: str, the notebook's entry, such as `"training"`.
-        metrics: dict from a key to `(values, tolerance)`: one number a seed, and
-            how far the mean of another run may lie from theirs.
+        metrics: dict from a key to `(values, tolerance)`: one number a run, and
+            how far the mean of other runs may lie from theirs.
         images: `Images`, the data.
         seeds: ints.
         folder: where `name.json` is written, from the notebook's own folder.
@@ -73,6 +73,7 @@ def record(name, metrics, *, images, seeds, folder="../results"):
                 "mean": float(f"{np.mean(values):.6g}"),
                 "std": float(f"{np.std(values):.3g}"),
                 "tolerance": tolerance,
+                "runs": len(values),
             }
             for key, (values, tolerance) in metrics.items()
         },
@@ -120,13 +121,13 @@ def results_table(folder):
     Returns:
         str.
     """
-    lines = ["| notebook | result | mean | ± | seeds |", "|---|---|---|---|---|"]
+    lines = ["| notebook | result | mean | ± | runs |", "|---|---|---|---|---|"]
     for path in sorted(Path(folder).glob("*.json")):
         entry = read_json(path)
         for key, metric in entry["metrics"].items():
-            mean, std = f"{metric['mean']:.4g}", f"{metric['std']:.1g}"
-            seeds = len(entry["seeds"])
-            lines.append(f"| {path.stem} | `{key}` | {mean} | {std} | {seeds} |")
+            mean, runs = f"{metric['mean']:.6g}", metric["runs"]
+            std = f"{metric['std']:.1g}" if runs > 1 else ""
+            lines.append(f"| {path.stem} | `{key}` | {mean} | {std} | {runs} |")
     return "\n".join(lines)
 
 

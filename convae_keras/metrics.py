@@ -50,15 +50,18 @@ def ssim(x, reconstructions):
     """Structural similarity of each image (scikit-image's, 7 × 7 windows).
 
     Args:
-        x: float `(n, height, width, channels)` in [0, 1], sides of at least 7.
+        x: float `(n, height, width, channels)` in [0, 1].
         reconstructions: float, the same shape.
 
     Returns:
-        float64 `(n,)`, at most 1, which only equal images reach.
+        float64 `(n,)`, at most 1, which only equal images reach; NaN for images
+        with a side below 7.
 
     Reference:
         - [Wang et al., 2004](https://doi.org/10.1109/TIP.2003.819861)
     """
+    if min(np.shape(x)[1:3]) < 7:
+        return np.full(len(x), np.nan)
     pairs = zip(np.asarray(x), np.asarray(reconstructions), strict=True)
     options = {"data_range": 1.0, "channel_axis": -1}
     return np.array([structural_similarity(*p, **options) for p in pairs], "float64")

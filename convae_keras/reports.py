@@ -39,7 +39,8 @@ def scores(reconstruct, x, chunk=1000):
 
     Returns:
         dict of floats, means over images: `mse`, `psnr` (dB; None where an
-        image came back without any error), `ssim`, `bce` (nats a pixel).
+        image came back without any error), `ssim` (None for images with a side
+        below 7), `bce` (nats a pixel).
     """
     measures = (metrics.mse, metrics.psnr, metrics.ssim, metrics.bce)
     found = []
@@ -143,4 +144,5 @@ def score_rows(results):
     """A table's cells: name, MSE, PSNR, SSIM and BCE of each row, as text."""
     for name, row in results.items():
         psnr = "∞" if row["psnr"] is None else f"{row['psnr']:.2f}"
-        yield name, f"{row['mse']:.5f}", psnr, f"{row['ssim']:.4f}", f"{row['bce']:.4f}"
+        ssim = "–" if row["ssim"] is None else f"{row['ssim']:.4f}"
+        yield name, f"{row['mse']:.5f}", psnr, ssim, f"{row['bce']:.4f}"

@@ -35,7 +35,7 @@ def replacing(path):
     aside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
     try:
         yield aside
-        with open(aside, "rb") as file:
+        with open(aside, "rb+") as file:
             os.fsync(file.fileno())
         os.replace(aside, path)
     except OSError as error:
