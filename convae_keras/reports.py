@@ -105,7 +105,7 @@ def write_report(run, autoencoder, images):
         figure.savefig(aside, dpi=120)
     card = _card(run.name, autoencoder, read_json(run / "settings.json"), results)
     with replacing(run / "card.md") as aside:
-        aside.write_text(card)
+        aside.write_text(card, encoding="utf-8")
     return results
 
 

@@ -74,7 +74,7 @@ def open_run(run, settings):
     """
     run = Path(run)
     settings = json.loads(json.dumps(settings))
-    if (run / "settings.json").exists():
+    if os.path.exists(run / "settings.json"):  # of a `Path`, it can raise
         found = read_json(run / "settings.json")
         keys = sorted(settings.keys() | found.keys())
         differ = [
@@ -99,7 +99,8 @@ def open_run(run, settings):
 
 def finished_history(run, epochs):
     """The history of a run that has had all its epochs; None of any other."""
-    if (run / "checkpoint.npz").exists() or not (run / "model.keras").exists():
+    whole = all((run / file).exists() for file in ("model.keras", "history.json"))
+    if (run / "checkpoint.npz").exists() or not whole:
         return None
     history = read_json(run / "history.json")
     return history if len(history["loss"]) == epochs else None
@@ -139,11 +140,11 @@ def load_checkpoint(run, autoencoder):
     if not path.exists():
         return {}, None
     try:
-        with np.load(path) as file:
+        with open(path, "rb") as opened, np.load(opened) as file:
             arrays = {name: file[name] for name in sorted(file.files)}
+        history = json.loads(str(arrays.pop("history")))
     except Exception as error:  # zipfile, zlib, NumPy: each has its own
-        raise ValueError(f"{path} cannot be read: {error}") from None
-    history = json.loads(str(arrays.pop("history")))
+        raise ValueError(f"{path} cannot be read: {error!r}") from None
     state = [arrays[name] for name in arrays if name.startswith("state_")]
     best = [arrays[name] for name in arrays if name.startswith("best_")]
     variables = _state(autoencoder)
@@ -244,8 +245,9 @@ def load_pretrained(name="reference"):
             f"The weights of {folder.name!r} are not those that were shipped: "
             f"expected sha256 {expected}. Received: {received}"
         )
-    config = (folder / "architecture.json").read_text()
-    autoencoder = keras.models.model_from_json(config)
+    config = read_json(folder / "architecture.json")
+    config.pop("compile_config", None)
+    autoencoder = keras.saving.deserialize_keras_object(config)
     with np.load(folder / "weights.npz") as file:
         weights = [file[f"arr_{i}"].astype("float32") for i in range(len(file.files))]
     autoencoder.set_weights(weights)

@@ -29,8 +29,9 @@ def checked_images(autoencoder, images):
         cut = len(x) - max(1, len(x) // 12)
         images = Images("array", x[:cut], None, x[cut:], None, x[cut:], None)
     expected, received = autoencoder.input_shape[1:], images.image_shape
-    sides = zip(expected, received, strict=True)
-    if any(side not in (None, other) for side, other in sides):
+    sides = zip(expected, received, strict=False)
+    fit = all(side in (None, other) for side, other in sides)
+    if len(expected) != len(received) or not fit:
         raise ValueError(
             f"The model takes images of shape {expected}. Received: {received}"
         )
@@ -58,6 +59,8 @@ def checked_settings(
         learning_rate = 0.03 if small else 0.005
     if not 0 < learning_rate < np.inf:
         raise ValueError(f"`learning_rate` must be positive. Received: {learning_rate}")
+    if not isinstance(seed, int):
+        raise ValueError(f"`seed` must be an int. Received: {seed!r}")
     for name, size in (("epochs", epochs), ("batch_size", batch_size)):
         if not isinstance(size, int) or size < 1:
             raise ValueError(f"`{name}` must be a positive int. Received: {size!r}")

@@ -173,6 +173,9 @@ class _Keeper(keras.callbacks.Callback):
         """Takes up a checkpoint if there is one; the epoch to go on with."""
         self.set_model(autoencoder)
         autoencoder.optimizer.build(autoencoder.trainable_variables)
+        # Until an epoch is whole, the best are those it began with: whoever is
+        # stopped in the first one can go on from there.
+        self.best = autoencoder.get_weights()
         if self.run and (self.run / "checkpoint.npz").exists():
             self.history, self.best = load_checkpoint(self.run, autoencoder)
         return len(self.history["loss"])
@@ -199,8 +202,7 @@ class _Keeper(keras.callbacks.Callback):
 
     def finish(self, epochs):
         """The best weights into the model, and the model into the folder."""
-        if self.best is not None:
-            self.model.set_weights(self.best)
+        self.model.set_weights(self.best)
         if self.run:
             save_run(self.run, self.model, self.history)
             if len(self.history["loss"]) == epochs:

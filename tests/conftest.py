@@ -1,6 +1,9 @@
 """What the tests share."""
 
+import contextlib
+import io
 import os
+from types import SimpleNamespace
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 
@@ -38,6 +41,23 @@ def digits():
     from convae_keras import load_images
 
     return load_images("mnist5k")
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory):
+    """A run that `convae train` finished in one go.
+
+    `arguments` without the folder, `run`, the folder, and `printed`, its lines.
+    """
+    from convae_keras.cli import main
+
+    arguments = "train --data mnist5k --preset keras --epochs 8 --seed 3 --json --out"
+    run = tmp_path_factory.mktemp("finished") / "run"
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        assert main([*arguments.split(), str(run)]) == 0
+    lines = printed.getvalue().splitlines()
+    return SimpleNamespace(arguments=arguments.split(), run=run, printed=lines)
 
 
 @pytest.fixture

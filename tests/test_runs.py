@@ -1,0 +1,346 @@
+"""The run folder: whole files or none, and clear words about broken ones."""
+
+import errno
+import shutil
+
+import keras
+import numpy as np
+import pytest
+
+from convae_keras import runs
+from convae_keras.metrics import mse
+from convae_keras.models import Autoencoder, conv_autoencoder
+from convae_keras.pipelines import to_float
+from convae_keras.reports import reconstruct
+from convae_keras.runs import (
+    finished_history,
+    load_checkpoint,
+    load_pretrained,
+    load_run,
+    open_run,
+    read_json,
+    replacing,
+    save_checkpoint,
+    save_run,
+    ship,
+    write_json,
+)
+
+HISTORY = {"loss": [0.5, 0.25], "val_loss": [0.5, 0.3], "seconds": [1.0, 2.0]}
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def compiled(**switches):
+    """A small compiled model whose optimizer has made a step."""
+    options = {"image_shape": (4, 4, 1), "filters": (3,), "code_filters": ()}
+    autoencoder = conv_autoencoder("keras", seed=0, **{**options, **switches})
+    autoencoder.compile("adam", "mse")
+    x = np.random.default_rng(0).random((2, 4, 4, 1), "float32")
+    autoencoder.train_on_batch(x, x)
+    return autoencoder
+
+
+def state(model):
+    return [np.asarray(v) for v in (*model.variables, *model.optimizer.variables)]
+
+
+def assert_same(arrays, others):
+    for array, other in zip(arrays, others, strict=True):
+        np.testing.assert_array_equal(array, other)
+
+
+@pytest.fixture
+def checkpoint(tmp_path):
+    """A folder with a checkpoint, and the model that was saved there."""
+    autoencoder = compiled()
+    best = [w + 1 for w in autoencoder.get_weights()]
+    save_checkpoint(tmp_path, autoencoder, HISTORY, best)
+    return tmp_path, autoencoder, best
+
+
+# --- whole files or none -----------------------------------------------------
+
+
+def test_replacing(tmp_path):
+    path = tmp_path / "notes.txt"
+    for text in ("first", "second"):
+        with replacing(str(path)) as aside:
+            aside.write_text(text)
+            assert aside.suffix == ".txt" and aside.parent == tmp_path
+            assert not path.exists() or path.read_text() == "first"
+        assert path.read_text() == text and names(tmp_path) == ["notes.txt"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, OSError])
+def test_an_exception_leaves_the_old_file(error, tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("old")
+    with pytest.raises(error), replacing(path) as aside:
+        aside.write_text("half")
+        raise error("stopped")
+    assert path.read_text() == "old" and names(tmp_path) == ["notes.txt"]
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path):
+    with pytest.raises(OSError, match="nowhere.*notes.txt could not be written"):
+        with replacing(tmp_path / "nowhere" / "notes.txt") as aside:
+            aside.write_text("lost")
+
+
+def test_json(tmp_path):
+    value = {"a": [1, 2.5, None, "ü"], "b": {"c": True}}
+    write_json(tmp_path / "x.json", value)
+    assert read_json(tmp_path / "x.json") == value
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "x.json", float("nan"))
+    assert read_json(tmp_path / "x.json") == value and names(tmp_path) == ["x.json"]
+
+
+@pytest.mark.parametrize("content", [None, "", "{", '{"a": '])
+def test_broken_json_is_named(content, tmp_path):
+    if content is not None:
+        (tmp_path / "x.json").write_text(content)
+    with pytest.raises(ValueError, match="Expected a JSON file at .*x.json"):
+        read_json(tmp_path / "x.json")
+
+
+# --- a folder and its settings -----------------------------------------------
+
+
+def test_a_run_is_opened_again_with_the_same_settings(tmp_path):
+    settings = {"epochs": 3, "pixel_range": (0, 1)}
+    run = tmp_path / "deep" / "run"
+    assert open_run(str(run), settings) == run
+    assert read_json(run / "settings.json") == {"epochs": 3, "pixel_range": [0, 1]}
+    assert open_run(run, settings) == run
+
+
+def test_other_settings_are_named(tmp_path):
+    open_run(tmp_path, {"epochs": 3, "seed": 0, "loss": "mse", "old": 1})
+    before = (tmp_path / "settings.json").read_text()
+    message = (
+        "other settings.*epochs: there 3, asked 4; new: there None, asked 2; "
+        "old: there 1, asked None; seed: there 0, asked 1$"
+    )
+    with pytest.raises(ValueError, match=message) as raised:
+        open_run(tmp_path, {"epochs": 4, "seed": 1, "loss": "mse", "new": 2})
+    assert "loss" not in str(raised.value)
+    assert (tmp_path / "settings.json").read_text() == before
+
+
+@pytest.mark.parametrize("inside", ["file/run", "file", "x" * 300])
+def test_a_folder_that_cannot_be_written(inside, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(ValueError, match="`run` must be a folder that can be written"):
+        open_run(tmp_path / inside, {"epochs": 3})
+    assert names(tmp_path) == ["file"]
+
+
+def test_settings_that_are_broken(tmp_path):
+    (tmp_path / "settings.json").write_text("{")
+    with pytest.raises(ValueError, match="settings.json"):
+        open_run(tmp_path, {"epochs": 3})
+
+
+@pytest.mark.parametrize(
+    "files, epochs, finished",
+    [
+        (["model.keras", "history.json"], 2, True),
+        (["model.keras", "history.json"], 3, False),
+        (["model.keras", "history.json", "checkpoint.npz"], 2, False),
+        (["model.keras"], 2, False),
+        (["history.json"], 2, False),
+        ([], 2, False),
+    ],
+)
+def test_finished_history(files, epochs, finished, tmp_path):
+    for file in files:
+        write_json(tmp_path / file, HISTORY)
+    assert finished_history(tmp_path, epochs) == (HISTORY if finished else None)
+
+
+# --- checkpoints -------------------------------------------------------------
+
+
+def test_a_checkpoint_brings_everything_back(checkpoint):
+    run, saved, best = checkpoint
+    fresh = compiled()
+    fresh.train_on_batch(np.ones((1, 4, 4, 1)), np.zeros((1, 4, 4, 1)))
+    assert int(fresh.optimizer.iterations) == 2
+    history, found = load_checkpoint(run, fresh)
+    assert history == HISTORY
+    assert_same(found, best)
+    assert_same(state(fresh), state(saved))
+    assert int(fresh.optimizer.iterations) == 1
+    assert names(run) == ["checkpoint.npz"]
+
+
+def test_random_layers_go_on_where_they_were(tmp_path):
+    def noisy():
+        inputs = keras.Input((4,))
+        dropout = keras.layers.Dropout(0.5, seed=3)
+        model = keras.Model(inputs, dropout(inputs))
+        model.compile("sgd", "mse")
+        return model
+
+    x, saved, fresh = np.ones((1, 4), "float32"), noisy(), noisy()
+    saved(x, training=True)
+    save_checkpoint(tmp_path, saved, HISTORY, [])
+    load_checkpoint(tmp_path, fresh)
+    expected = [np.asarray(saved(x, training=True)) for _ in range(6)]
+    found = [np.asarray(fresh(x, training=True)) for _ in range(6)]
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_a_checkpoint_holds_no_pickles(checkpoint):
+    with np.load(checkpoint[0] / "checkpoint.npz", allow_pickle=False) as file:
+        assert len([file[name] for name in file.files]) > 10
+
+
+def test_without_a_checkpoint(tmp_path):
+    assert load_checkpoint(tmp_path, compiled()) == ({}, None)
+
+
+@pytest.mark.parametrize("switches", [{"filters": (4,)}, {"code_filters": (3,)}])
+def test_a_checkpoint_of_another_network(switches, checkpoint):
+    other = compiled(**switches)
+    before = state(other)
+    with pytest.raises(ValueError, match="checkpoint.npz is of another network"):
+        load_checkpoint(checkpoint[0], other)
+    assert_same(state(other), before)
+
+
+def an_npz_without_history(path):
+    np.savez(path, state_000=np.zeros(3))
+
+
+def pickled_objects(path):
+    np.savez(path, history=np.array([None, {}], dtype=object))
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda path: path.write_bytes(path.read_bytes()[:-300]),
+        lambda path: path.write_bytes(path.read_bytes()[:100]),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_text("no zip file"),
+        an_npz_without_history,
+        pickled_objects,
+    ],
+)
+def test_a_broken_checkpoint(spoil, checkpoint):
+    run, saved, _ = checkpoint
+    spoil(run / "checkpoint.npz")
+    before = state(saved)
+    with pytest.raises(ValueError, match="checkpoint.npz cannot be read: ."):
+        load_checkpoint(run, saved)
+    assert_same(state(saved), before)
+
+
+def test_a_disk_that_fills_leaves_the_last_checkpoint(checkpoint, monkeypatch):
+    run, saved, best = checkpoint
+    whole = (run / "checkpoint.npz").read_bytes()
+
+    def fill_the_disk(file, **arrays):
+        file.write_bytes(whole[: len(whole) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", fill_the_disk)
+    with pytest.raises(OSError, match="checkpoint.npz could not .*No space left"):
+        save_checkpoint(run, saved, {"loss": []}, best)
+    assert (run / "checkpoint.npz").read_bytes() == whole
+    assert names(run) == ["checkpoint.npz"]
+    assert load_checkpoint(run, saved)[0] == HISTORY
+
+
+# --- models ------------------------------------------------------------------
+
+
+def test_a_saved_run_is_loaded(tmp_path):
+    autoencoder = compiled()
+    save_run(tmp_path, autoencoder, HISTORY)
+    assert names(tmp_path) == ["history.json", "model.keras"]
+    assert read_json(tmp_path / "history.json") == HISTORY
+    loaded = load_run(str(tmp_path))
+    assert isinstance(loaded, Autoencoder)
+    assert_same(state(loaded), state(autoencoder))
+
+
+@pytest.mark.parametrize("run", ["", "nowhere", "file"])
+def test_no_model_to_load(run, tmp_path):
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(ValueError, match=f"run folder with a model.keras.*{run}"):
+        load_run(tmp_path / run)
+
+
+def test_half_a_model(tmp_path):
+    save_run(tmp_path, compiled(), HISTORY)
+    whole = (tmp_path / "model.keras").read_bytes()
+    (tmp_path / "model.keras").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match="model.keras"):
+        load_run(tmp_path)
+
+
+# --- trained models that ship ------------------------------------------------
+
+
+def test_the_reference_model(digits):
+    autoencoder = load_pretrained("reference")
+    assert isinstance(autoencoder, Autoencoder) and not autoencoder.compiled
+    assert autoencoder.encoder.output_shape == (None, 32)
+    x = to_float(digits.x_test[:500])
+    error = mse(x, reconstruct(autoencoder, x)).mean()
+    # Half precision on disk costs nothing that its card could show.
+    claimed = read_json(runs.PRETRAINED / "reference" / "results.json")
+    assert error < 1.5 * claimed["autoencoder"]["mse"] < 0.01
+
+
+def test_the_reference_model_is_small_and_has_a_card():
+    folder = runs.PRETRAINED / "reference"
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 1e6
+    results = read_json(folder / "results.json")
+    card = (folder / "card.md").read_text(encoding="utf-8")
+    assert f"| autoencoder | {results['autoencoder']['mse']:.5f} |" in card
+    assert "mnist: 55,000 training" in card
+
+
+def test_a_changed_model_is_not_loaded(tmp_path, monkeypatch):
+    shutil.copytree(runs.PRETRAINED / "reference", tmp_path / "reference")
+    monkeypatch.setattr(runs, "PRETRAINED", tmp_path)
+    load_pretrained("reference")
+    weights = tmp_path / "reference" / "weights.npz"
+    content = bytearray(weights.read_bytes())
+    content[len(content) // 2] ^= 1
+    weights.write_bytes(content)
+    with pytest.raises(ValueError, match="'reference' are not those that were shipped"):
+        load_pretrained("reference")
+
+
+@pytest.mark.parametrize("name", ["", "mine", "../pretrained"])
+def test_no_such_trained_model(name):
+    with pytest.raises(ValueError, match=rf"\['reference'.*\]. Received: '{name}'"):
+        load_pretrained(name)
+
+
+def test_a_run_is_shipped(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "PRETRAINED", tmp_path / "pretrained")
+    run, autoencoder = open_run(tmp_path / "run", {"seed": 0}), compiled()
+    save_run(run, autoencoder, HISTORY)
+    write_json(run / "results.json", {"autoencoder": {"mse": 0.25}})
+    (run / "card.md").write_text("# 4 × 4", encoding="utf-8")
+    ship(run, "mine")
+    loaded = load_pretrained("mine")
+    assert isinstance(loaded, Autoencoder) and not loaded.compiled
+    weights = [w.astype("float16") for w in autoencoder.get_weights()]
+    assert_same(loaded.get_weights(), weights)
+    assert {w.dtype for w in loaded.get_weights()} == {np.dtype("float32")}
+    folder = tmp_path / "pretrained" / "mine"
+    for file in ("card.md", "results.json", "history.json"):
+        assert (folder / file).read_bytes() == (run / file).read_bytes()
+    assert read_json(folder / "settings.json")["seed"] == 0
+    with np.load(folder / "weights.npz", allow_pickle=False) as file:
+        assert {file[name].dtype for name in file.files} == {np.dtype("float16")}

@@ -1,0 +1,455 @@
+"""Training: what it learns, what it refuses, and that it can be stopped anywhere."""
+
+import json
+import random
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from convae_keras import devices, training
+from convae_keras.data import Images
+from convae_keras.metrics import bce
+from convae_keras.models import conv_autoencoder
+from convae_keras.pipelines import to_float
+from convae_keras.runs import load_run, read_json
+from convae_keras.training import train, warmup_cosine
+
+ROOT = Path(__file__).parents[1]
+OPTIONS = {"epochs": 3, "batch_size": 16, "verbose": 0}
+
+
+def small(**switches):
+    options = {"filters": (4,), "code_filters": (), "seed": 0}
+    return conv_autoencoder("keras", **{**options, **switches})
+
+
+def minus_one_to_one():
+    return small(output_range=(-1, 1))
+
+
+def without_times(history):
+    return {key: values for key, values in history.items() if key != "seconds"}
+
+
+def assert_same_weights(model, other):
+    pairs = zip(model.get_weights(), other.get_weights(), strict=True)
+    assert all(np.array_equal(weight, expected) for weight, expected in pairs)
+
+
+def refuse_to_fit(*_, **__):
+    pytest.fail("fit was called")
+
+
+@pytest.fixture(scope="module")
+def few(digits):
+    """48 digits, of which `train` keeps the last four to validate on."""
+    return digits.x_train[:48]
+
+
+@pytest.fixture(scope="module")
+def whole(few, tmp_path_factory):
+    """`(model, history, run)` of a training that nothing stopped."""
+    model, run = small(), tmp_path_factory.mktemp("whole") / "run"
+    return model, train(model, few, **OPTIONS, run=run), run
+
+
+# --- what it learns ----------------------------------------------------------
+
+
+def test_overfits_a_few_digits(digits):
+    model = conv_autoencoder("keras", seed=0)
+    history = train(
+        model, digits.x_train[:12], epochs=60, batch_size=11, loss="mse", verbose=0
+    )
+    assert history["loss"][-1] < history["loss"][0] / 10
+
+
+def test_history(whole):
+    _, history, run = whole
+    assert list(history) == ["loss", "val_loss", "seconds"]
+    for values in history.values():
+        assert len(values) == 3
+        assert all(isinstance(value, float) and value > 0 for value in values)
+    assert history["loss"][-1] < history["loss"][0]
+    assert read_json(run / "history.json") == history
+
+
+def test_a_run_folder_holds_the_model_and_its_settings(whole, few):
+    model, _, run = whole
+    names = ["history.json", "model.keras", "settings.json"]
+    assert sorted(path.name for path in run.iterdir()) == names
+    assert_same_weights(load_run(run), model)
+    settings = read_json(run / "settings.json")
+    assert settings.pop("data").startswith("array: 44 training, 4 validation")
+    assert len(settings.pop("fingerprint")) == 16
+    assert settings == {
+        "parameters": model.count_params(),
+        "pixel_range": [0, 1],
+        "epochs": 3,
+        "batch_size": 16,
+        "learning_rate": 0.03,
+        "loss": "binary_crossentropy",
+        "seed": 0,
+        "backend": keras.backend.backend(),
+    }
+
+
+def test_validates_on_images_it_does_not_learn_from(few):
+    """The best epoch is the first: what is learnt is black, what is asked white."""
+    black, white = np.zeros_like(few[:32]), np.full_like(few[:8], 255)
+    images = Images("opposites", black, None, white, None, white, None)
+    model = small()
+    history = train(model, images, **OPTIONS)
+    assert history["loss"] == sorted(history["loss"], reverse=True)
+    assert history["val_loss"] == sorted(history["val_loss"])
+    # The weights that are kept are those of that epoch, not of the last one.
+    x = to_float(white)
+    found = bce(x, model.predict(x, verbose=0)).mean()
+    assert found == pytest.approx(history["val_loss"][0], rel=1e-4)
+    assert found < history["val_loss"][-1] - 0.01
+
+
+def test_the_same_seed_gives_the_same_weights(whole, few):
+    expected, history, _ = whole
+    again, other = small(), small()
+    assert without_times(train(again, few, **OPTIONS)) == without_times(history)
+    assert_same_weights(again, expected)
+    train(other, few, **OPTIONS, seed=1)
+    assert (other.get_weights()[0] != again.get_weights()[0]).any()
+
+
+def test_trains_in_minus_one_to_one(few):
+    history = train(minus_one_to_one(), few, **OPTIONS)
+    assert history["loss"][-1] < history["loss"][0]
+    # Squared error of pixels that lie in [-1, 1], most of them at -1.
+    mean = float(np.mean((2 * to_float(few) - 1) ** 2))
+    assert mean / 10 < history["loss"][0] < mean * 2
+
+
+@pytest.mark.parametrize(
+    "preset, batch_size, learning_rate", [("keras", 64, 0.03), ("reference", 128, 0.005)]
+)
+def test_defaults_go_by_the_size_of_the_model(
+    preset, batch_size, learning_rate, digits, monkeypatch, tmp_path
+):
+    monkeypatch.setattr(training, "_fit", lambda *_, **__: None)
+    train(conv_autoencoder(preset), digits, run=tmp_path)
+    settings = read_json(tmp_path / "settings.json")
+    found = settings["batch_size"], settings["learning_rate"]
+    assert found == (batch_size, learning_rate)
+
+
+@pytest.mark.parametrize(
+    "count, batch_size, steps",
+    [(44, 16, 2), (44, 44, 1), (31, 1, 31), (33, 1, 32), (47, 1, 40), (3667, 64, 56)],
+)
+def test_long_epochs_are_a_multiple_of_eight_steps(count, batch_size, steps):
+    assert training._steps({"batch_size": batch_size}, count) == steps
+
+
+def test_warmup_cosine():
+    schedule = warmup_cosine(0.5, 200)
+    rates = np.array([float(schedule(step)) for step in range(201)])
+    np.testing.assert_allclose(rates[:21], np.linspace(0, 0.5, 21), atol=1e-6)
+    angles = np.linspace(0, np.pi, 181)
+    np.testing.assert_allclose(rates[20:], 0.25 + 0.25 * np.cos(angles), atol=1e-6)
+    assert np.isfinite([float(warmup_cosine(0.5, 1)(step)) for step in (0, 1)]).all()
+
+
+def test_logs_for_tensorboard(few, tmp_path):
+    options = {**OPTIONS, "epochs": 1, "run": tmp_path / "run", "tensorboard": True}
+    train(small(), few, **options)
+    logs = list((tmp_path / "run" / "logs").rglob("events.out.tfevents.*"))
+    assert {path.parent.name for path in logs} == {"train", "validation"}
+    assert all(path.stat().st_size > 100 for path in logs)
+
+
+# --- what it refuses ---------------------------------------------------------
+
+
+def spoilt(value):
+    x = np.full((20, 28, 28), 0.5, "float32")
+    x[7, 3, 5] = value
+    return x
+
+
+@pytest.mark.parametrize(
+    "images, message",
+    [
+        (spoilt(np.nan), "finite"),
+        (spoilt(np.inf), "finite"),
+        (spoilt(1.01), r"float in \[0, 1\].*divide by 255"),
+        (spoilt(-1), r"float in \[0, 1\]"),
+        (np.arange(20), "looks like labels"),
+        (np.zeros((20, 784), "float32"), r"\(20, 784\)"),
+        (np.zeros((20, 28, 28, 1, 1), "uint8"), r"\(20, 28, 28, 1, 1\)"),
+        (np.zeros((0, 28, 28), "uint8"), "one image at least"),
+        ([np.zeros((28, 28)), np.zeros((28, 27))], "all of one size"),
+        (np.zeros((1, 28, 28), "uint8"), "2 images at least. Received: 1"),
+        (np.zeros((20, 28, 27), "uint8"), r"takes images .*1\).*\(28, 27, 1\)"),
+        (np.zeros((20, 28, 28, 3), "uint8"), r"takes images .*1\).*\(28, 28, 3\)"),
+    ],
+)
+def test_bad_images(images, message, monkeypatch, tmp_path):
+    monkeypatch.setattr(keras.Model, "fit", refuse_to_fit)
+    with pytest.raises(ValueError, match=message):
+        train(small(), images, epochs=1, run=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"epochs": 0}, "`epochs` must be a positive int. Received: 0"),
+        ({"epochs": -1}, "`epochs` must be a positive int. Received: -1"),
+        ({"epochs": 2.5}, "`epochs` must be a positive int. Received: 2.5"),
+        ({"batch_size": 0}, "`batch_size` must be a positive int. Received: 0"),
+        ({"batch_size": -8}, "`batch_size` must be a positive int. Received: -8"),
+        ({"learning_rate": 0}, "`learning_rate` must be positive. Received: 0"),
+        ({"learning_rate": -0.1}, "`learning_rate` must be positive. Received: -0.1"),
+        ({"learning_rate": np.nan}, "`learning_rate` must be positive. Received: nan"),
+        ({"learning_rate": np.inf}, "`learning_rate` must be positive. Received: inf"),
+        ({"loss": "mae"}, "`loss` must be .*Received: 'mae'"),
+        ({"seed": None}, "`seed` must be an int. Received: None"),
+        ({"seed": 0.5}, "`seed` must be an int. Received: 0.5"),
+    ],
+)
+def test_bad_options(options, message, few, monkeypatch, tmp_path):
+    monkeypatch.setattr(keras.Model, "fit", refuse_to_fit)
+    with pytest.raises(ValueError, match=message):
+        train(small(), few, run=tmp_path / "run", **options)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_loss_that_does_not_fit_the_range(few, monkeypatch):
+    monkeypatch.setattr(keras.Model, "fit", refuse_to_fit)
+    with pytest.raises(ValueError, match=r"\[0, 1\].*lie in \[-1, 1\]: use loss='mse'"):
+        train(minus_one_to_one(), few, loss="binary_crossentropy")
+
+
+def test_a_model_that_takes_no_channels(few, monkeypatch):
+    monkeypatch.setattr(keras.Model, "fit", refuse_to_fit)
+    model = keras.Sequential([keras.Input((28, 28)), keras.layers.Dense(28)])
+    message = r"images of shape \(28, 28\). Received: \(28, 28, 1\)"
+    with pytest.raises(ValueError, match=message):
+        train(model, few)
+
+
+def test_logs_without_a_folder(few, monkeypatch):
+    monkeypatch.setattr(keras.Model, "fit", refuse_to_fit)
+    with pytest.raises(ValueError, match="`tensorboard=True` needs a `run` folder"):
+        train(small(), few, tensorboard=True)
+
+
+def test_a_folder_that_cannot_be_written(few, monkeypatch, tmp_path):
+    monkeypatch.setattr(keras.Model, "fit", refuse_to_fit)
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(ValueError, match="`run` must be a folder that can be written"):
+        train(small(), few, run=tmp_path / "file" / "run")
+
+
+@pytest.mark.parametrize("options", [{"epochs": 4}, {"seed": 1}, {"loss": "mse"}])
+def test_a_run_of_other_settings(options, whole, few, monkeypatch):
+    monkeypatch.setattr(keras.Model, "fit", refuse_to_fit)
+    ((key, value),) = options.items()
+    with pytest.raises(ValueError, match=f"Different are {key}: .*, asked {value!r}$"):
+        train(small(), few, **{**OPTIONS, **options}, run=whole[2])
+
+
+def test_a_run_on_other_images(whole, few, monkeypatch):
+    monkeypatch.setattr(keras.Model, "fit", refuse_to_fit)
+    with pytest.raises(ValueError, match="Different are fingerprint"):
+        train(small(), few[::-1], **OPTIONS, run=whole[2])
+
+
+# --- stopped, and going on ---------------------------------------------------
+
+
+def test_a_finished_run_is_loaded(whole, few, monkeypatch):
+    monkeypatch.setattr(keras.Model, "fit", refuse_to_fit)
+    expected, history, run = whole
+    model = small(seed=5)
+    assert train(model, few, **OPTIONS, run=run) == history
+    assert_same_weights(model, expected)
+
+
+def stop_at(monkeypatch, hook, count, error=KeyboardInterrupt):
+    """Makes the `count`-th call of a callback's hook raise, after its work."""
+    work, calls = getattr(training._Keeper, hook), []
+
+    def stopped(self, *args, **kwargs):
+        work(self, *args, **kwargs)
+        calls.append(args)
+        if len(calls) == count:
+            raise error("stopped here")
+
+    monkeypatch.setattr(training._Keeper, hook, stopped)
+
+
+@pytest.mark.parametrize(
+    "hook, count, done",
+    [
+        ("on_train_batch_end", 1, 0),
+        ("on_train_batch_end", 3, 1),
+        ("on_test_begin", 2, 1),
+        ("on_epoch_end", 2, 2),
+    ],
+)
+def test_ctrl_c_and_the_same_call_again(
+    hook, count, done, whole, few, tmp_path, monkeypatch
+):
+    expected, history, _ = whole
+    model, run = small(), tmp_path / "run"
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        stop_at(patch, hook, count)
+        train(model, few, **OPTIONS, run=run)
+    # A usable run: the model of the best whole epoch, and what led to it.
+    assert len(read_json(run / "history.json")["loss"]) == done
+    assert_same_weights(load_run(run), model)
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
+    # In a notebook the same model goes on, in a terminal another one.
+    model = model if count % 2 else small()
+    again = train(model, few, **OPTIONS, run=run)
+    assert without_times(again) == without_times(history)
+    assert_same_weights(model, expected)
+    assert_same_weights(load_run(run), expected)
+    assert not (run / "checkpoint.npz").exists()
+
+
+def test_a_loss_that_is_no_number(few, tmp_path, monkeypatch):
+    """The second epoch begins with weights that are none."""
+    start = training._Keeper.on_epoch_begin
+
+    def spoil(self, epoch, logs=None):
+        start(self, epoch, logs)
+        if epoch == 1:
+            weights = [np.full(w.shape, np.nan) for w in self.model.weights]
+            self.model.set_weights(weights)
+
+    monkeypatch.setattr(training._Keeper, "on_epoch_begin", spoil)
+    model, run = small(), tmp_path / "run"
+    message = "not a number after epoch 2.*nan.*lower `learning_rate`"
+    with pytest.raises(ValueError, match=message):
+        train(model, few, **OPTIONS, run=run)
+    assert len(read_json(run / "history.json")["loss"]) == 1
+    assert_same_weights(load_run(run), model)
+    assert all(np.isfinite(weight).all() for weight in model.get_weights())
+
+
+def test_a_rate_at_which_nothing_is_learnt(few, tmp_path):
+    model, run = small(), tmp_path / "run"
+    with pytest.raises(ValueError, match="not a number after epoch 1"):
+        train(model, few, **OPTIONS, run=run, learning_rate=1e38)
+    assert_same_weights(load_run(run), small())
+
+
+def test_a_disk_that_fills(whole, few, tmp_path, monkeypatch):
+    """No file may grow beyond 4,000 bytes, as when that much is left."""
+    resource = pytest.importorskip("resource", reason="limits of Unix")
+    expected, history, _ = whole
+    run = tmp_path / "run"
+    work, limits = training._Keeper.on_epoch_end, []
+
+    def fill(self, epoch, logs=None):
+        if epoch == 1:
+            limits.append(resource.getrlimit(resource.RLIMIT_FSIZE))
+            resource.setrlimit(resource.RLIMIT_FSIZE, (4000, limits[0][1]))
+        work(self, epoch, logs)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training._Keeper, "on_epoch_end", fill)
+        try:
+            with pytest.raises(OSError, match="run.* could not be written.*too large"):
+                train(small(), few, **OPTIONS, run=run)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limits[0])
+    # The checkpoint of the first epoch is whole, and nothing lies about.
+    assert not [path.name for path in run.iterdir() if path.name.startswith(".")]
+    with np.load(run / "checkpoint.npz") as file:
+        assert len(json.loads(str(file["history"]))["loss"]) == 1
+    model = small()
+    again = train(model, few, **OPTIONS, run=run)
+    assert without_times(again) == without_times(history)
+    assert_same_weights(model, expected)
+
+
+# --- the kill test -----------------------------------------------------------
+
+
+def seconds_of_epochs(run):
+    """What the whole epochs in a run's checkpoint took; an empty list without."""
+    if not (run / "checkpoint.npz").exists():
+        return []
+    with np.load(run / "checkpoint.npz") as file:
+        return json.loads(str(file["history"]))["seconds"]
+
+
+def kill_in_an_epoch(command, run, log, moment):
+    """Starts a training and kills it after its next whole epoch.
+
+    `moment` is a function from the epochs' seconds to how long to wait then.
+    """
+    before = seconds_of_epochs(run)
+    process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
+    while seconds_of_epochs(run) == before:
+        assert process.poll() is None, "it ended by itself"
+        time.sleep(0.01)
+    time.sleep(moment(seconds_of_epochs(run)))
+    assert process.poll() is None, "it was too late"
+    process.kill()
+    process.wait()
+
+
+def test_a_killed_training_ends_as_if_never_killed(finished, tmp_path):
+    run, history = tmp_path / "run", read_json(finished.run / "history.json")
+    command = [sys.executable, "-m", "convae_keras", *finished.arguments, str(run)]
+    epochs, share = len(history["loss"]), random.Random(0)
+
+    def moment(seconds):
+        # The first epoch of a process takes longer than the others.
+        return share.random() * min(*seconds, *history["seconds"])
+
+    with open(tmp_path / "log", "wb") as log:
+        for _ in range(2):
+            before = len(seconds_of_epochs(run))
+            kill_in_an_epoch(command, run, log, moment)
+            # In the midst of it: past where it began, short of the end.
+            assert before < len(seconds_of_epochs(run)) < epochs
+            assert not (run / "model.keras").exists()
+        subprocess.run(command, cwd=ROOT, stdout=log, stderr=log, check=True)
+    found = read_json(run / "history.json")
+    assert without_times(found) == without_times(history)
+    assert len(found["seconds"]) == epochs
+    model, expected = load_run(run), load_run(finished.run)
+    assert_same_weights(model, expected)
+    states = zip(model.optimizer.variables, expected.optimizer.variables, strict=True)
+    assert all(np.array_equal(np.asarray(a), np.asarray(b)) for a, b in states)
+    for file in ("settings.json", "results.json"):
+        assert (run / file).read_bytes() == (finished.run / file).read_bytes()
+    assert not (run / "checkpoint.npz").exists()
+
+
+# --- the hardware ------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "capabilities, policy, said",
+    [
+        ([], "float32", "on the CPU, float32"),
+        ([6.1], "float32", "on 1 GPU, float32"),
+        ([8.6, 6.1], "float32", "on 2 GPU, float32"),
+        ([7, 8.9], "mixed_float16", "on 2 GPU, mixed_float16"),
+    ],
+)
+def test_set_up_device(capabilities, policy, said, monkeypatch, capsys):
+    backend = keras.backend.backend()
+    monkeypatch.setattr(devices, f"_{backend}_gpus", lambda: capabilities)
+    devices.set_up_device()
+    assert keras.config.dtype_policy().name == policy
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.endswith(said) and backend in line
