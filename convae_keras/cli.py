@@ -15,6 +15,7 @@ from convae_keras.models import conv_autoencoder
 from convae_keras.pipelines import to_float
 from convae_keras.reports import held_out_scores, score_rows, write_report
 from convae_keras.runs import load_run
+from convae_keras.settings import checked_images
 from convae_keras.training import train
 
 # Without --epochs a network sees as many images, however few there are.
@@ -133,7 +134,7 @@ def _epochs(images):
 
 def _evaluate(arguments):
     autoencoder = load_run(arguments.run)
-    images = _images(arguments)
+    images = checked_images(autoencoder, _images(arguments))
     results = held_out_scores(autoencoder, images)
     _print_scores(results)
     return _summary(arguments.run, images, autoencoder, results)

@@ -97,7 +97,8 @@ def test_hardware_is_in_words():
     "found, holds", [(1.0, True), (1.09, True), (0.91, True), (1.11, False), (0.8, 0)]
 )
 def test_compare(found, holds):
-    assert compare(entry(mse=1.0), entry(mse=found)) == [("mse", 1.0, found, 0.1, holds)]
+    rows = compare(entry(mse=1.0), entry(mse=found))
+    assert rows == [("mse", 1.0, found, 0.1, holds)]
 
 
 def test_the_committed_tolerance_counts():
@@ -133,9 +134,9 @@ def test_table_and_readme(tmp_path):
         ["training", "`bce`", "0.0612345", "0.01", "3"],
         ["training", "`floor`", "0.05", "", "1"],
     ]
-    readme = "# Title\n\n<!-- results -->\nold\n<!-- /results -->\n\n## End\n"
-    made = with_results(readme, table)
-    assert made == f"# Title\n\n<!-- results -->\n{table}\n<!-- /results -->\n\n## End\n"
+    readme = "# Title\n\n<!-- results -->\n{}\n<!-- /results -->\n\n## End\n"
+    made = with_results(readme.format("old"), table)
+    assert made == readme.format(table)
     assert with_results(made, table) == made
 
 

@@ -78,9 +78,9 @@ def test_mse_and_bce_are_those_of_keras(pair):
     loss = keras.losses.MeanSquaredError()(x, y)
     assert mse(x, y).mean() == pytest.approx(float(loss), rel=1e-5)
     # Where y is 0 or 1, Keras clips in float32, in which 1 - 1e-7 is less exact.
-    for y, tolerance in [(y, 2e-3), (y.clip(0.01, 0.99), 1e-5)]:
-        loss = keras.losses.BinaryCrossentropy()(x, y)
-        assert bce(x, y).mean() == pytest.approx(float(loss), rel=tolerance)
+    for p, tolerance in [(y, 2e-3), (y.clip(0.01, 0.99), 1e-5)]:
+        loss = keras.losses.BinaryCrossentropy()(x, p)
+        assert bce(x, p).mean() == pytest.approx(float(loss), rel=tolerance)
 
 
 def windowed_ssim(x, y):
