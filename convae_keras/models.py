@@ -33,8 +33,9 @@ PRESETS = {
         "activation": "silu",
     },
 }
+POOLS = {"max": layers.MaxPooling2D, "average": layers.AveragePooling2D}
 CHOICES = {
-    "pooling": ("max", "average", "strided"),
+    "pooling": (*POOLS, "strided"),
     "upsampling": ("nearest", "bilinear", "transposed"),
     "output_range": ((0, 1), (-1, 1)),
 }
@@ -151,10 +152,8 @@ def _encoder(image_shape, switches):
         strides = 2 if pooling == "strided" else 1
         x = _conv(filters, f"conv_{stage}", switches, strides)(x)
         # "same" keeps the last row and column of a picture of odd size.
-        if pooling == "max":
-            x = layers.MaxPooling2D(2, padding="same", name=f"pool_{stage}")(x)
-        elif pooling == "average":
-            x = layers.AveragePooling2D(2, padding="same", name=f"pool_{stage}")(x)
+        if pooling in POOLS:
+            x = POOLS[pooling](2, padding="same", name=f"pool_{stage}")(x)
     for i, filters in enumerate(switches["code_filters"], 1):
         x = _conv(filters, f"code_{i}", switches)(x)
     if switches["latent_dim"]:
@@ -231,8 +230,7 @@ def _checked(image_shape, switches):
         )
     sizes = {"image_shape": [side for side in image_shape if side is not None]}
     sizes |= {key: switches[key] for key in ("filters", "code_filters")}
-    latent_dim = switches["latent_dim"]
-    sizes["latent_dim"] = [] if latent_dim is None else [latent_dim]
+    sizes["latent_dim"] = {switches["latent_dim"]} - {None}
     for key, values in sizes.items():
         if not all(isinstance(size, int) and size > 0 for size in values):
             raise ValueError(f"`{key}` must be positive ints. Received: {values}")
