@@ -5,6 +5,7 @@ import json
 import sys
 from pathlib import Path
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -12,7 +13,7 @@ from convae_keras.data import load_images
 from convae_keras.devices import set_up_device
 from convae_keras.metrics import bce_floor
 from convae_keras.models import conv_autoencoder
-from convae_keras.pipelines import to_float
+from convae_keras.pipelines import chunks, to_float
 from convae_keras.reports import held_out_scores, score_rows, write_report
 from convae_keras.runs import load_run
 from convae_keras.settings import checked_images
@@ -141,12 +142,14 @@ def _evaluate(arguments):
 
 
 def _summary(run, images, autoencoder, results):
+    # Not all at once: they may lie on the disk, and be more than memory holds.
+    floors = [bce_floor(to_float(chunk)) for chunk in chunks(images.x_test)]
     return {
         "run": str(run),
         "data": str(images),
         "parameters": autoencoder.count_params(),
         **results["autoencoder"],
-        "bce_floor": float(bce_floor(to_float(images.x_test)).mean()),
+        "bce_floor": float(np.concatenate(floors).mean()),
         "rows": results,
     }
 

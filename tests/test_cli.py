@@ -13,6 +13,8 @@ from PIL import Image
 
 from convae_keras import cli, data
 from convae_keras.cli import main
+from convae_keras.metrics import bce_floor
+from convae_keras.pipelines import to_float
 from convae_keras.runs import read_json
 
 ROOT = Path(__file__).parents[1]
@@ -69,8 +71,10 @@ def test_train(finished):
     assert {key: summary[key] for key in SCORES} == summary["rows"]["autoencoder"]
 
 
-def test_train_learns(finished):
+def test_train_learns(finished, digits):
     summary = json.loads(finished.printed[-1])
+    floor = bce_floor(to_float(digits.x_test)).mean()
+    assert summary["bce_floor"] == pytest.approx(floor)
     rows = summary["rows"]
     assert summary["mse"] < rows["mean image"]["mse"] / 10
     assert summary["bce_floor"] < summary["bce"] < 1.2 * summary["bce_floor"]
@@ -118,10 +122,10 @@ def test_a_folder_of_pictures(pictures, capsys, tmp_path):
     assert main(["train", *arguments, "--json"]) == 0
     lines = capsys.readouterr().out.splitlines()
     labels = "no labels" if (pictures / "0.png").exists() else "2 classes"
-    line = f"pictures: 10 training, 1 validation and 1 test images of 28 x 28 x 1, {labels}"
-    assert lines[0] == line
+    parts = "10 training, 1 validation and 1 test images of 28 x 28 x 1"
+    assert lines[0] == f"pictures: {parts}, {labels}"
     summary = json.loads(lines[-1])
-    assert set(summary) == TRAIN_KEYS and summary["data"] == line
+    assert set(summary) == TRAIN_KEYS and summary["data"] == lines[0]
     run = tmp_path / "runs" / "keras-pictures"
     assert Path(summary["run"]) == run.relative_to(tmp_path)
     assert (run / "figure.png").exists() and (run / "card.md").exists()
