@@ -230,7 +230,7 @@ def _checked(image_shape, switches):
         )
     sizes = {"image_shape": [side for side in image_shape if side is not None]}
     sizes |= {key: switches[key] for key in ("filters", "code_filters")}
-    sizes["latent_dim"] = {switches["latent_dim"]} - {None}
+    sizes["latent_dim"] = [*({switches["latent_dim"]} - {None})]
     for key, values in sizes.items():
         if not all(isinstance(size, int) and size > 0 for size in values):
             raise ValueError(f"`{key}` must be positive ints. Received: {values}")
