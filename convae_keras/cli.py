@@ -20,7 +20,7 @@ from convae_keras.settings import checked_images
 from convae_keras.training import train
 
 # Without --epochs a network sees as many images, however few there are.
-IMAGES_SHOWN = 250_000
+IMAGES_SHOWN = 150_000
 
 
 def main(argv=None):
@@ -63,7 +63,7 @@ def _add_train(verb):
     add("--preset", default="reference", help="keras, pytorch or reference")
     add("--task", default="reconstruct", choices=["reconstruct"])
     add("--out", metavar="RUN", help="run folder (default: runs/PRESET-DATA)")
-    add("--epochs", type=int, help="default: as many as show 250,000 images")
+    add("--epochs", type=int, help="default: as many as show 150,000 images")
     add("--batch-size", type=int)
     add("--latent-dim", type=int, help="size of a dense code")
     add("--learning-rate", type=float, help="the highest of the schedule")
