@@ -93,8 +93,6 @@ def _images(arguments):
     names = ("image_size", "color", "fit")
     options = {name: getattr(arguments, name) for name in names}
     options = {name: value for name, value in options.items() if value is not None}
-    if len(options.get("image_size", ())) == 1:
-        options["image_size"] *= 2
     images = load_images(arguments.data, **options)
     print(images)
     return images

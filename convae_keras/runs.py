@@ -32,7 +32,8 @@ def replacing(path):
     ...     _ = aside.write_text("whole")
     """
     path = Path(path)
-    aside = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    # One name: what a killed process left there is written over.
+    aside = path.with_name(f".{path.stem}.part{path.suffix}")
     try:
         yield aside
         with open(aside, "rb+") as file:
@@ -186,12 +187,15 @@ def load_run(run):
         The `keras.Model`, with its best weights.
 
     Raises:
-        ValueError: if there is no model there.
+        ValueError: if there is no model there, or its file is damaged.
     """
     path = Path(run) / "model.keras"
     if not path.is_file():
         raise ValueError(f"Expected a run folder with a model.keras. Received: {run}")
-    return keras.models.load_model(path)
+    try:
+        return keras.models.load_model(path)
+    except Exception as error:  # of Keras, of h5py or of zipfile
+        raise ValueError(f"{path} cannot be read: {error!r}") from error
 
 
 def ship(run, name):

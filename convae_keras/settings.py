@@ -1,5 +1,9 @@
 """What a training is told, checked before any long work."""
 
+import hashlib
+import json
+import re
+
 import keras
 import numpy as np
 
@@ -67,6 +71,7 @@ def checked_settings(
     return {
         "data": str(images),
         "fingerprint": images.fingerprint,
+        "architecture": _architecture(autoencoder),
         "parameters": autoencoder.count_params(),
         "pixel_range": pixel_range(autoencoder),
         "epochs": epochs,
@@ -76,6 +81,15 @@ def checked_settings(
         "seed": seed,
         "backend": keras.backend.backend(),
     }
+
+
+def _architecture(autoencoder):
+    """16 hexadecimal digits that change with any layer (SHA-256, cut)."""
+    config = keras.saving.serialize_keras_object(autoencoder)
+    config.pop("compile_config", None)
+    # Keras counts the layers of a session in the names it gives them.
+    text = re.sub(r"_\d+\b", "", json.dumps(config, sort_keys=True))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _checked_loss(autoencoder, loss):

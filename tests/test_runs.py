@@ -277,10 +277,18 @@ def test_no_model_to_load(run, tmp_path):
         load_run(tmp_path / run)
 
 
-def test_half_a_model(tmp_path):
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda whole: whole[: len(whole) // 2],
+        lambda whole: whole.replace(b"layer", b"LAYER"),
+    ],
+    ids=["half", "changed"],
+)
+def test_a_damaged_model(spoil, tmp_path):
     save_run(tmp_path, compiled(), HISTORY)
     whole = (tmp_path / "model.keras").read_bytes()
-    (tmp_path / "model.keras").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "model.keras").write_bytes(spoil(whole))
     with pytest.raises(ValueError, match="model.keras"):
         load_run(tmp_path)
 

@@ -88,6 +88,7 @@ def test_a_run_folder_holds_the_model_and_its_settings(whole, few):
     settings = read_json(run / "settings.json")
     assert settings.pop("data").startswith("array: 44 training, 4 validation")
     assert len(settings.pop("fingerprint")) == 16
+    assert len(settings.pop("architecture")) == 16
     assert settings == {
         "parameters": model.count_params(),
         "pixel_range": [0, 1],
@@ -270,6 +271,22 @@ def test_a_run_of_other_settings(options, whole, few, monkeypatch):
     ((key, value),) = options.items()
     with pytest.raises(ValueError, match=f"Different are {key}: .*, asked {value!r}$"):
         train(small(), few, **{**OPTIONS, **options}, run=whole[2])
+
+
+def test_a_run_of_another_network(whole, few, monkeypatch):
+    """Average pooling has the same weights as max pooling, by number and shape."""
+    monkeypatch.setattr(keras.Model, "fit", refuse_to_fit)
+    with pytest.raises(ValueError, match="Different are architecture: .*$"):
+        train(small(pooling="average"), few, **OPTIONS, run=whole[2])
+
+
+def test_a_network_with_keras_own_names_is_known_again(few, tmp_path):
+    def unnamed():
+        inputs = keras.Input((28, 28, 1))
+        return keras.Model(inputs, keras.layers.Conv2D(1, 3, padding="same")(inputs))
+
+    history = train(unnamed(), few, **OPTIONS, run=tmp_path)
+    assert train(unnamed(), few, **OPTIONS, run=tmp_path) == history
 
 
 def test_a_run_on_other_images(whole, few, monkeypatch):
