@@ -2,10 +2,16 @@
 
 import keras
 import numpy as np
+from joblib import Parallel, delayed
 from keras import layers
+from PIL import Image
+from scipy import ndimage
+from skimage import restoration
 from sklearn.decomposition import PCA
+from sklearn.linear_model import Ridge
 
-from convae_keras.pipelines import to_float
+from convae_keras.metrics import psnr
+from convae_keras.pipelines import expect, to_float
 
 # PCA wants its training images as floats in memory, all at once.
 PCA_BYTES = 2**30
@@ -98,3 +104,143 @@ def dense_autoencoder(image_shape, latent_dim, parameters):
     x = layers.Dense(pixels, activation="sigmoid", dtype="float32", **he)(x)
     outputs = layers.Reshape(image_shape)(x)
     return keras.Model(inputs, outputs, name="dense_autoencoder")
+
+
+def _gaussian(image, strength, sigma):
+    return ndimage.gaussian_filter(image, (strength, strength, 0))
+
+
+def _median(image, strength, sigma):
+    return ndimage.median_filter(image, (strength, strength, 1))
+
+
+def _non_local_means(image, strength, sigma):
+    options = {"patch_size": 5, "patch_distance": 6, "channel_axis": -1}
+    return restoration.denoise_nl_means(
+        image, h=strength * sigma, sigma=sigma, fast_mode=True, **options
+    )
+
+
+def _wavelet(image, strength, sigma):
+    in_colour = image.shape[-1] == 3
+    return restoration.denoise_wavelet(
+        image, sigma=strength * sigma, convert2ycbcr=in_colour, channel_axis=-1
+    )
+
+
+def _total_variation(image, strength, sigma):
+    weight = strength * sigma
+    return restoration.denoise_tv_chambolle(image, weight=weight, channel_axis=-1)
+
+
+# Each with the strengths that are tried; those of the last three are multiples
+# of the noise's standard deviation.
+DENOISERS = {
+    "Gaussian filter": (_gaussian, (0.5, 0.7, 1.0, 1.4, 2.0)),
+    "median filter": (_median, (3, 5, 7)),
+    "non-local means": (_non_local_means, (0.2, 0.3, 0.5, 0.7, 0.9, 1.1)),
+    "wavelet": (_wavelet, (0.5, 0.75, 1.0, 1.5)),
+    "total variation": (_total_variation, (0.3, 0.45, 0.6, 0.9, 1.2, 1.6)),
+}
+
+
+def classical_denoiser(name, noisy, clean):
+    """A denoiser without training, at its best strength on validation images.
+
+    Args:
+        name: str, a key of `DENOISERS`: `"Gaussian filter"`, `"median filter"`,
+            `"non-local means"`, `"wavelet"` or `"total variation"`.
+        noisy: float `(n, height, width, channels)`, validation images with the
+            noise. Those that know it are told its standard deviation.
+        clean: float, the same images without.
+
+    Returns:
+        A function from noisy images to images in [0, 1]; it works on as many
+        images at once as there are cores. Its `strength` is what was chosen.
+
+    Raises:
+        ValueError: if there is none of that name.
+
+    References:
+        - [Buades et al., 2005](https://doi.org/10.1109/CVPR.2005.38)
+        - [Chang et al., 2000](https://doi.org/10.1109/83.862633), wavelets
+        - [Chambolle, 2004](https://doi.org/10.1023/B:JMIV.0000011325.36760.1e)
+    """
+    expect(name in DENOISERS, "name", f"in {[*DENOISERS]}", repr(name))
+    one, strengths = DENOISERS[name]
+    sigma = float(np.std(noisy - clean))
+
+    def denoise(x, strength):
+        jobs = (delayed(one)(image, strength, sigma) for image in x)
+        images = Parallel(n_jobs=-1, batch_size=8)(jobs)
+        return np.clip(images, 0, 1).reshape(x.shape).astype("float32")
+
+    values = [psnr(clean, denoise(noisy, strength)).mean() for strength in strengths]
+    best = strengths[int(np.argmax(values))]
+
+    def denoise_best(x):
+        return denoise(x, best)
+
+    denoise_best.strength = best
+    return denoise_best
+
+
+def ridge(inputs, targets, alpha=1.0):
+    """The best *linear* map from damaged images to whole ones.
+
+    Args:
+        inputs: float `(n, height, width, channels)`, damaged.
+        targets: float `(n, …)`, the images; of another size, if need be.
+        alpha: float, the penalty on the squared weights.
+
+    Returns:
+        A function from damaged images, float, to images in [0, 1].
+
+    Reference:
+        - [Hoerl and Kennard, 1970](https://doi.org/10.1080/00401706.1970.10488634)
+    """
+    n, shape = len(inputs), targets.shape[1:]
+    model = Ridge(alpha).fit(inputs.reshape(n, -1), targets.reshape(n, -1))
+
+    def restore(x):
+        pixels = model.predict(x.reshape(len(x), -1))
+        return pixels.reshape(len(x), *shape).clip(0, 1).astype("float32")
+
+    return restore
+
+
+RESAMPLING = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "Lanczos": Image.Resampling.LANCZOS,
+}
+
+
+def enlarge(x, scale, method="bicubic"):
+    """Enlarges images as an image editor does (Pillow's resampling).
+
+    Args:
+        x: float `(n, height, width, channels)` in [0, 1].
+        scale: int.
+        method: `"nearest"`, `"bilinear"`, `"bicubic"` or `"Lanczos"`.
+
+    Returns:
+        float32 `(n, scale * height, scale * width, channels)` in [0, 1].
+
+    Raises:
+        ValueError: if there is no such method.
+
+    References:
+        - [Keys, 1981](https://doi.org/10.1109/TASSP.1981.1163711), bicubic
+        - [Duchon, 1979](
+          https://doi.org/10.1175/1520-0450(1979)018%3C1016:LFIOAT%3E2.0.CO;2), Lanczos
+    """
+    expect(method in RESAMPLING, "method", f"in {[*RESAMPLING]}", repr(method))
+    n, height, width, channels = x.shape
+    size, how = (scale * width, scale * height), RESAMPLING[method]
+    planes = np.moveaxis(np.asarray(x, "float32"), -1, 1).reshape(-1, height, width)
+    # Mode "F": floats in, floats out, nothing rounded.
+    large = [np.asarray(Image.fromarray(plane).resize(size, how)) for plane in planes]
+    large = np.stack(large).reshape(n, channels, scale * height, scale * width)
+    return np.moveaxis(large, 1, -1).clip(0, 1)

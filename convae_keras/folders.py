@@ -74,7 +74,7 @@ def read_folder(folder, image_size=None, color=None, fit="crop", seed=0):
     """
     folder, size = Path(folder), _checked(image_size, color, fit)
     expect(folder.is_dir(), "folder", "a folder of images", f"'{folder}'")
-    splits = _arrange(folder, seed)
+    splits = arrange(folder, seed)
     files = [folder / path for inside in splits.values() for path, _ in inside]
     headers = _in_threads(_header, files, "looking at")
     headers = [header for header in headers if not isinstance(header, str)]
@@ -144,8 +144,20 @@ def _checked(image_size, color, fit):
     return tuple(np.broadcast_to(size, 2).tolist())
 
 
-def _arrange(folder, seed):
-    """`{split: [(path, label or None)]}` of the files, each split shuffled."""
+def arrange(folder, seed):
+    """Finds the images in a folder and in the folders inside it.
+
+    Args:
+        folder: `Path`.
+        seed: int, for the order.
+
+    Returns:
+        dict from each split there is to its files, shuffled: pairs of a path,
+        from the folder on, and a label or None.
+
+    Raises:
+        ValueError: if there is a `val/` or `test/` and no `train/`.
+    """
     names = glob.glob("**", root_dir=folder, recursive=True)  # but hidden ones
     paths = sorted(PurePath(name).as_posix() for name in names)
     paths = [path for path in paths if path.lower().endswith(EXTENSIONS)]
@@ -221,11 +233,22 @@ def _decode(path, size, mode, fit):
         # A JPEG can be decoded at a half, a quarter or an eighth: much sooner.
         image.draft(mode, (2 * max(size), 2 * max(size)))
         ImageOps.exif_transpose(image, in_place=True)
-        return FITS[fit](_as_mode(image, mode), size, Image.Resampling.LANCZOS)
+        return FITS[fit](as_mode(image, mode), size, Image.Resampling.LANCZOS)
 
 
-def _as_mode(image, mode):
-    """An image of 8 bits, grey (`"L"`) or colour (`"RGB"`)."""
+def as_mode(image, mode):
+    """Any image as one of 8 bits a channel, laid over white.
+
+    Args:
+        image: `PIL.Image.Image`.
+        mode: `"L"`, grey, or `"RGB"`, colour.
+
+    Returns:
+        `PIL.Image.Image`.
+
+    Raises:
+        ValueError: if its pixels are floats.
+    """
     if image.mode == "F":
         raise ValueError("floating-point pixels, whose range nobody knows")
     if image.mode.startswith("I"):

@@ -1,6 +1,7 @@
 """The few layers that Keras lacks."""
 
 import keras
+import numpy as np
 from keras import ops
 
 
@@ -123,3 +124,65 @@ class CropLike(keras.layers.Layer):
 
     def compute_output_shape(self, inputs_shape, reference_shape):
         return (*reference_shape[:3], inputs_shape[-1])
+
+
+@keras.saving.register_keras_serializable(package="convae_keras")
+class BicubicUpsampling2D(keras.layers.Layer):
+    """Bicubic enlargement of images of any size, which learns nothing.
+
+    `UpSampling2D(interpolation="bicubic")` does the same where the size is
+    known when the model is built. Outside its borders the image is mirrored.
+
+    Args:
+        scale: int, how many times larger.
+        **kwargs: `name`, `dtype` and so on, as every layer.
+
+    Input shape:
+        float `(batch_size, height, width, channels)`, no side below 2.
+
+    Output shape:
+        float `(batch_size, scale * height, scale * width, channels)`.
+
+    Raises:
+        ValueError: if `scale` is below two.
+
+    Reference:
+        - [Keys, 1981](https://doi.org/10.1109/TASSP.1981.1163711), with a = -1/2
+    """
+
+    def __init__(self, scale, **kwargs):
+        super().__init__(**kwargs)
+        if scale < 2:
+            raise ValueError(f"`scale` must be at least 2. Received: {scale}")
+        self.scale = scale
+
+    def call(self, inputs):
+        # Each new pixel's place among the old ones, less than half a pixel from
+        # one of them, and its distance from that one's neighbours, two each way.
+        places = (np.arange(self.scale) + 0.5) / self.scale - 0.5
+        weights = _keys(np.arange(-2, 3)[:, np.newaxis] - places)
+        kernel = np.einsum("iy,jx->ijyx", weights, weights).reshape(5, 5, 1, -1)
+        kernel = ops.convert_to_tensor(kernel, self.compute_dtype)
+        margin = ((0, 0), (2, 2), (2, 2), (0, 0))
+        x = ops.pad(inputs, margin, mode="symmetric")
+        channels = [
+            ops.depth_to_space(ops.conv(x[..., i : i + 1], kernel), self.scale)
+            for i in range(inputs.shape[-1])
+        ]
+        return ops.concatenate(channels, axis=-1)
+
+    def compute_output_shape(self, input_shape):
+        batch_size, height, width, channels = input_shape
+        height, width = (side and self.scale * side for side in (height, width))
+        return (batch_size, height, width, channels)
+
+    def get_config(self):
+        return {**super().get_config(), "scale": self.scale}
+
+
+def _keys(distance):
+    """Keys's cubic kernel: weights of pixels that far away, in pixels."""
+    t = np.abs(distance)
+    near = 1.5 * t**3 - 2.5 * t**2 + 1
+    far = -0.5 * t**3 + 2.5 * t**2 - 4 * t + 2
+    return np.where(t <= 1, near, np.where(t < 2, far, 0))

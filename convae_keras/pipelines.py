@@ -94,6 +94,10 @@ def _scale(x, cast, pixel_range):
     """The one place where bytes become floats, for NumPy and for TensorFlow."""
     if x.dtype == "uint8":
         x = cast(x, "float32") / 255
+    return _stretch(x, pixel_range)
+
+
+def _stretch(x, pixel_range):
     return x if pixel_range == (0, 1) else 2 * x - 1
 
 
@@ -105,8 +109,13 @@ def make_pipeline(
     seed=None,
     first_epoch=0,
     steps_per_epoch=None,
+    corrupt=None,
+    inputs=None,
 ):
-    """Batches of (input, target) for `fit`: the target is the input itself.
+    """Batches of (input, target) for `fit`.
+
+    The target is the image. The input is the image itself, or what `corrupt`
+    makes of it, anew in every epoch, or its counterpart among `inputs`.
 
     What travels is indices; the images stay as they are where they are, in
     memory or on the disk, and only those of a batch become floats.
@@ -123,6 +132,9 @@ def make_pipeline(
             which was stopped goes on with the batches it would have had.
         steps_per_epoch: int, batches in a shuffled epoch; None for all that
             are full, `n // batch_size`.
+        corrupt: `Corruption`, or None. What it draws depends on `seed`, the
+            epoch and the batch alone; without `seed`, on the batch.
+        inputs: images, as many as `x`, or None.
 
     Returns:
         `tf.data.Dataset` of pairs of float32 `(batch_size, height, width,
@@ -130,7 +142,8 @@ def make_pipeline(
 
     Raises:
         ValueError: for arrays that are not images, a batch size below one,
-            more steps than batches, or another range.
+            more steps than batches, another range, `inputs` of another number,
+            or both `inputs` and `corrupt`.
     """
     x, pixel_range = check_images(x), _check_range(pixel_range)
     n, whole = len(x), isinstance(batch_size, int | np.integer)
@@ -140,22 +153,53 @@ def make_pipeline(
     steps = full if steps_per_epoch is None else steps_per_epoch
     expect(1 <= steps <= full, "steps_per_epoch", f"from 1 to {full}", steps)
 
+    show = _shower(n, corrupt, inputs)
+
+    def pair(key, step, indices):
+        targets = _scale(gather(indices), tf.cast, (0, 1))
+        shown = show(key, step, indices, targets)
+        return tuple(_stretch(images, pixel_range) for images in (shown, targets))
+
+    if seed is None:
+        batches = tf.data.Dataset.range(n).batch(batch_size).enumerate()
+        batches = batches.map(lambda step, indices: ([0, 0], step, indices))
+    else:
+        batches = _shuffled(n, batch_size, steps, seed, first_epoch)
+    batches = batches.map(pair, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    return batches.prefetch(tf.data.AUTOTUNE)
+
+
+def _shuffled(n, batch_size, steps, seed, first_epoch):
+    """Endless epochs of (the epoch's key, number, indices) of a batch."""
+
     def epoch_of_batches(epoch):
         key = tf.stack([tf.cast(seed, epoch.dtype), epoch])
         order = tf.random.experimental.stateless_shuffle(tf.range(n), seed=key)
         batches = tf.reshape(order[: steps * batch_size], (steps, batch_size))
-        return tf.data.Dataset.from_tensor_slices(batches)
+        batches = tf.data.Dataset.from_tensor_slices(batches).enumerate()
+        return batches.map(lambda step, indices: (key, step, indices))
 
-    def pair(indices):
-        images = _scale(gather(indices), tf.cast, pixel_range)
-        return images, images
+    return tf.data.Dataset.range(first_epoch, tf.int64.max).flat_map(epoch_of_batches)
 
-    batches = tf.data.Dataset.range(n).batch(batch_size)
-    if seed is not None:
-        epochs = tf.data.Dataset.range(first_epoch, tf.int64.max)
-        batches = epochs.flat_map(epoch_of_batches)
-    batches = batches.map(pair, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return batches.prefetch(tf.data.AUTOTUNE)
+
+def _shower(n, corrupt, inputs):
+    """A function that finds what the model is shown in place of its targets."""
+    if inputs is not None:
+        expect(corrupt is None, "corrupt", "None, where there are `inputs`", corrupt)
+        inputs = check_images(inputs, "inputs")
+        expect(len(inputs) == n, "inputs", f"{n} images", len(inputs))
+        gather = _gatherer(inputs)
+        return lambda key, step, indices, targets: _scale(
+            gather(indices), tf.cast, (0, 1)
+        )
+
+    def show(key, step, indices, targets):
+        if corrupt is None:
+            return targets
+        # Not the key that the epoch was shuffled with.
+        return corrupt(targets, tf.random.experimental.stateless_fold_in(key, step + 1))
+
+    return show
 
 
 def _gatherer(x):

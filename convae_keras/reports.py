@@ -5,7 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from convae_keras import metrics
-from convae_keras.baselines import mean_image, pca
+from convae_keras.baselines import classical_denoiser, enlarge, mean_image, pca
+from convae_keras.corruption import Corruption, from_config
 from convae_keras.models import pixel_range
 from convae_keras.pipelines import to_float
 from convae_keras.plotting import image_rows
@@ -21,20 +22,24 @@ def reconstruct(autoencoder, x, batch_size=500):
         batch_size: int.
 
     Returns:
-        float32, the shape of `x`, in [0, 1].
+        float32 `(n, …)`, what the model gives, clipped to [0, 1].
     """
     low, high = pixel_range(autoencoder)
     inputs = x * (high - low) + low
     outputs = autoencoder.predict(inputs, batch_size=batch_size, verbose=0)
-    return (outputs - low) / (high - low)
+    return np.clip((outputs - low) / (high - low), 0, 1)
 
 
-def scores(reconstruct, x, chunk=1000):
-    """Mean scores of a reconstruction over a set of images.
+def scores(reconstruct, x, inputs=None, chunk=1000):
+    """Mean scores of a reconstruction, or restoration, over a set of images.
 
     Args:
-        reconstruct: function from images, float in [0, 1], to the same.
-        x: uint8 or float32 `(n, height, width, channels)`; read in chunks.
+        reconstruct: function from what it is shown, float in [0, 1], to images
+            in [0, 1].
+        x: uint8 or float32 `(n, height, width, channels)`, the images that
+            should come out; read in chunks.
+        inputs: what is shown in their place: as many images, or a `Corruption`,
+            always drawn alike. None for `x` itself.
         chunk: int, images at a time.
 
     Returns:
@@ -46,7 +51,7 @@ def scores(reconstruct, x, chunk=1000):
     found = []
     for start in range(0, len(x), chunk):
         targets = to_float(x[start : start + chunk])
-        outputs = reconstruct(targets)
+        outputs = reconstruct(shown(targets, inputs, start))
         found.append([measure(targets, outputs) for measure in measures])
     means = np.concatenate(found, axis=1).mean(axis=1).tolist()
     names = (measure.__name__ for measure in measures)
@@ -56,32 +61,71 @@ def scores(reconstruct, x, chunk=1000):
     }
 
 
-def held_out_scores(autoencoder, images):
-    """A model's scores on the test images, beside those of its rivals.
-
-    The rivals are the mean training image and PCA at the model's code size, or,
-    where the code has no fewer numbers than the image, the plain copy of the
-    image, which such a code can hold.
+def shown(targets, inputs=None, start=0):
+    """What a model is shown, where it has to give back `targets`.
 
     Args:
-        autoencoder: an `Autoencoder`.
+        targets: float32 `(n, height, width, channels)` in [0, 1].
+        inputs: as in `scores`.
+        start: int, which image of the whole set is the first of these.
+
+    Returns:
+        float32 `(n, …)`.
+    """
+    if inputs is None:
+        return targets
+    if isinstance(inputs, Corruption):
+        return inputs(targets, seed=start)
+    return to_float(inputs[start : start + len(targets)])
+
+
+def held_out_scores(autoencoder, images, corrupt=None):
+    """A model's scores on the test images, beside those of its rivals.
+
+    The rivals of an autoencoder are the mean training image and PCA at the
+    model's code size, or, where the code has no fewer numbers than the image,
+    the plain copy of the image, which such a code can hold. Those of a restorer
+    are what it is shown, and two filters tuned on validation images, or three
+    ways to enlarge.
+
+    Args:
+        autoencoder: a `keras.Model`.
         images: `Images`.
+        corrupt: `Corruption` that the model is to undo, or None.
 
     Returns:
         dict from a row's name to `scores`, the model's first.
     """
-    x_train, x_test = images.x_train, images.x_test
-    rivals = {
-        "autoencoder": lambda x: reconstruct(autoencoder, x),
-        "mean image": mean_image(x_train),
-    }
+    inputs = images.inputs_test if corrupt is None else corrupt
+    find = _autoencoder_rivals if inputs is None else _restorer_rivals
+    rivals = {"autoencoder": lambda x: reconstruct(autoencoder, x)}
+    rivals |= find(autoencoder, images, corrupt)
+    return {name: scores(row, images.x_test, inputs) for name, row in rivals.items()}
+
+
+def _autoencoder_rivals(autoencoder, images, corrupt):
+    rivals = {"mean image": mean_image(images.x_train)}
+    if not hasattr(autoencoder, "encoder"):
+        return rivals
     shape = autoencoder.encoder.compute_output_shape((1, *images.image_shape))
     code_size = int(np.prod(shape))
     if code_size >= np.prod(images.image_shape):
         rivals["copy"] = lambda x: x
-    elif code_size < len(x_train):
-        rivals[f"PCA, {code_size} numbers"] = pca(x_train, code_size)
-    return {name: scores(rival, x_test) for name, rival in rivals.items()}
+    elif code_size < len(images.x_train):
+        rivals[f"PCA, {code_size} numbers"] = pca(images.x_train, code_size)
+    return rivals
+
+
+def _restorer_rivals(restorer, images, corrupt):
+    clean = to_float(images.x_val[:200])
+    inputs = shown(clean, images.inputs_val if corrupt is None else corrupt)
+    scale = clean.shape[1] // inputs.shape[1]
+    if scale > 1:
+        methods = ("nearest", "bicubic", "Lanczos")
+        return {name: lambda x, name=name: enlarge(x, scale, name) for name in methods}
+    filters = ("Gaussian filter", "median filter")
+    tuned = {name: classical_denoiser(name, inputs, clean) for name in filters}
+    return {"input": lambda x: np.clip(x, 0, 1), **tuned}
 
 
 def write_report(run, autoencoder, images):
@@ -89,7 +133,7 @@ def write_report(run, autoencoder, images):
 
     Args:
         run: str or `Path`, a run folder.
-        autoencoder: its `Autoencoder`.
+        autoencoder: its `keras.Model`.
         images: `Images`; the test images are used, and the training images to
             fit the rivals.
 
@@ -97,16 +141,26 @@ def write_report(run, autoencoder, images):
         dict, as `held_out_scores`.
     """
     run = Path(run)
-    results = held_out_scores(autoencoder, images)
+    settings = read_json(run / "settings.json")
+    corrupt = from_config(settings.get("corruption"))
+    results = held_out_scores(autoencoder, images, corrupt)
     write_json(run / "results.json", results)
-    x = to_float(images.x_test[:10])
-    figure = image_rows({"original": x, "reconstruction": reconstruct(autoencoder, x)})
     with replacing(run / "figure.png") as aside:
-        figure.savefig(aside, dpi=120)
-    card = _card(run.name, autoencoder, read_json(run / "settings.json"), results)
+        _figure(autoencoder, images, corrupt).savefig(aside, dpi=120)
+    card = _card(run.name, autoencoder, settings, results)
     with replacing(run / "card.md") as aside:
         aside.write_text(card, encoding="utf-8")
     return results
+
+
+def _figure(autoencoder, images, corrupt):
+    x = to_float(images.x_test[:10])
+    inputs = images.inputs_test if corrupt is None else corrupt
+    rows = {"original": x}
+    if inputs is not None:
+        rows["input"] = shown(x, inputs)
+    name = "reconstruction" if inputs is None else "restored"
+    return image_rows(rows | {name: reconstruct(autoencoder, shown(x, inputs))})
 
 
 CARD = """# {name}
@@ -114,8 +168,8 @@ CARD = """# {name}
 A convolutional autoencoder of {parameters:,} parameters.
 
 - Data: {data}.
-- Input and output: float32 `(n, {image})`, pixels in {pixel_range}.
-- Code: {code} numbers.
+- Input: float32 `(n, {image})`, pixels in {pixel_range}.
+- {task}
 - Training: {epochs} epochs in batches of {batch_size}, loss `{loss}`, Adam with a
   warmed-up cosine from {learning_rate}, seed {seed}. Kept are the weights of the best
   epoch on validation images.
@@ -131,13 +185,22 @@ Load it with `convae_keras.load_run`, or, where it came with the package, with
 
 
 def _card(name, autoencoder, settings, results):
-    shapes = autoencoder.input_shape[1:], autoencoder.encoder.output_shape[1:]
-    image, code = (" × ".join(str(side or "any") for side in shape) for shape in shapes)
     rows = ["| | MSE | PSNR, dB | SSIM | BCE |", "|---|---|---|---|---|"]
     rows += [f"| {' | '.join(row)} |" for row in score_rows(results)]
-    return CARD.format(
-        **settings, name=name, image=image, code=code, table="\n".join(rows)
-    )
+    corrupt = from_config(settings.get("corruption"))
+    if hasattr(autoencoder, "encoder"):
+        code = _sides(autoencoder.encoder.output_shape[1:])
+        task = f"Output: the same images, through a code of {code} numbers"
+    else:
+        task = "Output: the images, restored"
+    task += f", from what `{corrupt}` made of them." if corrupt else "."
+    image = _sides(autoencoder.input_shape[1:])
+    table = "\n".join(rows)
+    return CARD.format(**settings, name=name, image=image, task=task, table=table)
+
+
+def _sides(shape):
+    return " × ".join(str(side or "any") for side in shape)
 
 
 def score_rows(results):

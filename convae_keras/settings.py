@@ -11,20 +11,25 @@ from convae_keras.data import Images
 from convae_keras.models import pixel_range
 from convae_keras.pipelines import check_images
 
+LOSSES = ("mse", "mae", "binary_crossentropy")
 
-def checked_images(autoencoder, images):
+
+def checked_images(autoencoder, images, corrupt=None):
     """`Images` that fit a model, made from what a user gave.
 
     Args:
         autoencoder: `keras.Model`.
         images: `Images`, or one array, whose last twelfth then validates.
+        corrupt: `Corruption` that the model's inputs will have gone through, or
+            None.
 
     Returns:
         `Images`.
 
     Raises:
-        ValueError: for an array that holds no images, or of another shape than
-            the model takes.
+        ValueError: for an array that holds no images, of another shape than
+            the model takes or gives, or if both `corrupt` and the images' own
+            inputs are there.
     """
     if not isinstance(images, Images):
         x = check_images(images, "images")
@@ -32,24 +37,34 @@ def checked_images(autoencoder, images):
             raise ValueError(f"Expected 2 images at least. Received: {len(x)}")
         cut = len(x) - max(1, len(x) // 12)
         images = Images("array", x[:cut], None, x[cut:], None, x[cut:], None)
-    expected, received = autoencoder.input_shape[1:], images.image_shape
+    shown = images.x_val[:1] if images.inputs_val is None else images.inputs_val[:1]
+    if corrupt is not None:
+        if images.inputs_val is not None:
+            raise ValueError(f"{images} come with inputs. Received: corrupt={corrupt}")
+        shown = corrupt(shown)
+    _check_shape("takes", autoencoder.input_shape[1:], shown.shape[1:])
+    output_shape = autoencoder.compute_output_shape(shown.shape)[1:]
+    _check_shape("gives", output_shape, images.image_shape)
+    return images
+
+
+def _check_shape(verb, expected, received):
     sides = zip(expected, received, strict=False)
     fit = all(side in (None, other) for side, other in sides)
     if len(expected) != len(received) or not fit:
         raise ValueError(
-            f"The model takes images of shape {expected}. Received: {received}"
+            f"The model {verb} images of shape {expected}. Received: {received}"
         )
-    return images
 
 
 def checked_settings(
-    autoencoder, images, epochs, batch_size, learning_rate, loss, seed
+    autoencoder, images, epochs, batch_size, learning_rate, loss, seed, corrupt=None
 ):
     """All that decides a training's outcome, with the defaults filled in.
 
     Args:
-        autoencoder, images, epochs, batch_size, learning_rate, loss, seed: as
-            in `train`.
+        autoencoder, images, epochs, batch_size, learning_rate, loss, seed, corrupt:
+            as in `train`.
 
     Returns:
         dict of plain values, fit for `settings.json`.
@@ -79,6 +94,7 @@ def checked_settings(
         "learning_rate": learning_rate,
         "loss": _checked_loss(autoencoder, loss),
         "seed": seed,
+        "corruption": corrupt and corrupt.config(),
         "backend": keras.backend.backend(),
     }
 
@@ -93,15 +109,23 @@ def _architecture(autoencoder):
 
 
 def _checked_loss(autoencoder, loss):
-    value_range = pixel_range(autoencoder)
-    loss = loss or ("binary_crossentropy" if value_range == (0, 1) else "mse")
-    if loss not in ("mse", "binary_crossentropy"):
-        raise ValueError(
-            f"`loss` must be 'mse' or 'binary_crossentropy'. Received: {loss!r}"
-        )
-    if loss == "binary_crossentropy" and value_range != (0, 1):
+    probabilities = _last_activation(autoencoder) is keras.activations.sigmoid
+    loss = loss or ("binary_crossentropy" if probabilities else "mse")
+    if loss not in LOSSES:
+        raise ValueError(f"`loss` must be in {LOSSES}. Received: {loss!r}")
+    if loss == "binary_crossentropy" and not probabilities:
         raise ValueError(
             "Binary cross-entropy reads pixels as probabilities and needs outputs "
-            f"in [0, 1]. This model's lie in {list(value_range)}: use loss='mse'."
+            "in [0, 1]. This model does not end in a sigmoid: use loss='mse'."
         )
     return loss
+
+
+def _last_activation(model):
+    """Of the last layer that has one; a nested model counts as its layers."""
+    for layer in reversed(model.layers):
+        if isinstance(layer, keras.Model):
+            return _last_activation(layer)
+        if hasattr(layer, "activation"):
+            return layer.activation
+    return None

@@ -52,11 +52,16 @@ def train(
     learning_rate=None,
     loss=None,
     seed=0,
+    corrupt=None,
     run=None,
     tensorboard=False,
     verbose=1,
 ):
-    """Trains an autoencoder to give back what it is shown.
+    """Trains an autoencoder to give back what it is shown, or what that was.
+
+    With `corrupt`, or where the images come with inputs of their own, the model
+    is shown those and has to give back the images: a denoiser, or whatever the
+    damage asks for.
 
     Adam with a warmed-up cosine, validation after each epoch on images held
     out of the training set, and at the end the weights of the best epoch. The
@@ -77,9 +82,11 @@ def train(
         batch_size: int; None for 64 up to 10,000 parameters and 128 above.
         learning_rate: float, the highest of the schedule; None for 0.03 up to
             10,000 parameters and 0.005 above.
-        loss: `"mse"`, or `"binary_crossentropy"` for outputs in [0, 1]; None
-            for the latter where it fits.
-        seed: int, for the order of the images.
+        loss: `"mse"`, `"mae"`, or `"binary_crossentropy"` for a model that ends
+            in a sigmoid; None for the last where it fits, and else the first.
+        seed: int, for the order of the images and what `corrupt` draws.
+        corrupt: `Corruption` of `convae_keras.corruption`, drawn anew in every
+            epoch, on the validation images always the same; or None.
         run: str or `Path`, a run folder, or None.
         tensorboard: bool, write logs for TensorBoard to `run/logs`.
         verbose: 0, 1 (a bar an epoch) or 2 (a line an epoch), as in `fit`.
@@ -94,9 +101,9 @@ def train(
         KeyboardInterrupt: when it is stopped with Ctrl-C, after the run folder
             was brought to a usable state.
     """
-    images = checked_images(autoencoder, images)
+    images = checked_images(autoencoder, images, corrupt)
     settings = checked_settings(
-        autoencoder, images, epochs, batch_size, learning_rate, loss, seed
+        autoencoder, images, epochs, batch_size, learning_rate, loss, seed, corrupt
     )
     if tensorboard and run is None:
         raise ValueError("`tensorboard=True` needs a `run` folder. Received: None")
@@ -106,10 +113,10 @@ def train(
         if history:
             autoencoder.set_weights(load_run(run).get_weights())
             return history
-    return _fit(autoencoder, images, settings, run, tensorboard, verbose)
+    return _fit(autoencoder, images, corrupt, settings, run, tensorboard, verbose)
 
 
-def _fit(autoencoder, images, settings, run, tensorboard, verbose):
+def _fit(autoencoder, images, corrupt, settings, run, tensorboard, verbose):
     epochs = settings["epochs"]
     steps = _steps(settings, len(images.x_train))
     _compile(autoencoder, settings, steps)
@@ -121,7 +128,7 @@ def _fit(autoencoder, images, settings, run, tensorboard, verbose):
     try:
         if first_epoch < epochs:
             autoencoder.fit(
-                **_pipelines(images, settings, first_epoch, steps),
+                **_pipelines(images, corrupt, settings, first_epoch, steps),
                 initial_epoch=first_epoch,
                 epochs=epochs,
                 callbacks=callbacks,
@@ -150,14 +157,14 @@ def _compile(autoencoder, settings, steps):
     )
 
 
-def _pipelines(images, settings, first_epoch, steps):
-    scaled = {key: settings[key] for key in ("batch_size", "pixel_range")}
+def _pipelines(images, corrupt, settings, first_epoch, steps):
+    shared = {key: settings[key] for key in ("batch_size", "pixel_range")}
+    shared["corrupt"] = corrupt
     order = {"seed": settings["seed"], "first_epoch": first_epoch}
-    return {
-        "x": make_pipeline(images.x_train, **scaled, **order, steps_per_epoch=steps),
-        "validation_data": make_pipeline(images.x_val, **scaled),
-        "steps_per_epoch": steps,
-    }
+    order["steps_per_epoch"] = steps
+    train = make_pipeline(images.x_train, **shared, **order, inputs=images.inputs_train)
+    validation = make_pipeline(images.x_val, **shared, inputs=images.inputs_val)
+    return {"x": train, "validation_data": validation, "steps_per_epoch": steps}
 
 
 class _Keeper(keras.callbacks.Callback):

@@ -1,0 +1,165 @@
+"""A trained model let loose on files of any size."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from tqdm import tqdm
+
+from convae_keras.folders import EXTENSIONS, FORMATS, as_mode
+from convae_keras.models import pixel_range
+from convae_keras.pipelines import expect
+from convae_keras.runs import replacing
+
+# Pixels a side that are computed at once, and those around them that are
+# computed too and thrown away: more than our networks see of a neighbourhood.
+TILE, MARGIN = 256, 32
+# What keeps a restored file from losing at once what was gained.
+QUALITY = {".jpg": 95, ".jpeg": 95, ".jfif": 95, ".webp": 95}
+
+
+def restore(model, image):
+    """Runs one image of any size through a model, tile by tile.
+
+    Tiles overlap by more than the network sees around a pixel, so that there
+    are no seams: the result is that of the whole image at once. Outside its
+    borders the image is mirrored. Memory holds one tile of the network's
+    insides, whatever the image's size.
+
+    Args:
+        model: `keras.Model` from images to images; with a fixed input size, for
+            images of that size only. One of one channel works on each channel
+            of the image by itself; one of three takes a grey image three times.
+        image: uint8 `(height, width, channels)`, 1 or 3 channels.
+
+    Returns:
+        uint8 `(scale * height, scale * width, channels)`.
+
+    Raises:
+        ValueError: if the image does not fit the model.
+    """
+    channels, needed = image.shape[2], model.input_shape[3]
+    if channels == needed:
+        return _restore(model, image)
+    expect({channels, needed} == {1, 3}, "image", f"of {needed} channels", channels)
+    if needed == 1:
+        planes = (image[..., i : i + 1] for i in range(channels))
+        return np.concatenate([_restore(model, plane) for plane in planes], axis=-1)
+    grey = _restore(model, np.repeat(image, 3, axis=-1)).mean(axis=-1, keepdims=True)
+    return np.round(grey).astype("uint8")
+
+
+def _restore(model, image):
+    if None not in model.input_shape[1:]:
+        sides = f"{model.input_shape[1:]}, the only size that the model takes"
+        expect(image.shape == model.input_shape[1:], "image", sides, image.shape)
+        return _run(model, image)
+    height, width, channels = image.shape
+    scale = model.compute_output_shape((1, TILE, TILE, channels))[1] // TILE
+    after = [MARGIN + -side % TILE for side in (height, width)]
+    margins = [(MARGIN, after[0]), (MARGIN, after[1]), (0, 0)]
+    padded = np.pad(image, margins, "symmetric")
+    output = np.empty((scale * height, scale * width, channels), "uint8")
+    inner = slice(scale * MARGIN, scale * (MARGIN + TILE))
+    for top in range(0, height, TILE):
+        for left in range(0, width, TILE):
+            rows, columns = (slice(at, at + TILE + 2 * MARGIN) for at in (top, left))
+            tile = _run(model, padded[rows, columns])[inner, inner]
+            place = output[scale * top :, scale * left :][
+                : scale * TILE, : scale * TILE
+            ]
+            place[...] = tile[: len(place), : place.shape[1]]
+    return output
+
+
+def _run(model, image):
+    low, high = pixel_range(model)
+    inputs = image[np.newaxis].astype("float32") / 255 * (high - low) + low
+    outputs = (np.asarray(model.predict_on_batch(inputs))[0] - low) / (high - low)
+    return np.round(255 * outputs.clip(0, 1)).astype("uint8")
+
+
+def apply(model, source, destination, overwrite=False):
+    """Runs a model over an image file, or over all that a folder holds.
+
+    Names stay, and so do formats (JPEG and WebP are written at quality 95),
+    transparency, colour profiles and all of EXIF, its orientation included.
+    What has more than 8 bits a channel comes out with 8. Each file is whole
+    under its final name, or not there.
+
+    Args:
+        model: `keras.Model` from images to images.
+        source: path of an image or a folder.
+        destination: path of an image, or for a folder of a folder; what is
+            missing on the way there is made.
+        overwrite: bool, whether files that exist may be replaced.
+
+    Returns:
+        `(written, skipped)`: list of `Path`; dict from the path of a file of
+        the folder that could not be read to why not. A warning names them too.
+
+    Raises:
+        ValueError: before any work, if there is nothing to read, or if a file
+            is in the way; and for a single file that cannot be read.
+    """
+    source, destination = Path(source), Path(destination)
+    jobs = _jobs(source, destination)
+    taken = [str(target) for _, target in jobs if target.exists()]
+    free = "files that do not exist yet, unless they may be overwritten"
+    expect(overwrite or not taken, "destination", free, ", ".join(taken[:5]))
+    written, skipped = [], {}
+    for path, target in tqdm(jobs, "applying", disable=len(jobs) < 2):
+        try:
+            _apply_to_file(model, path, target)
+            written.append(target)
+        except Exception as error:  # Pillow meets broken files with many kinds
+            if source.is_file():
+                raise ValueError(f"{path} could not be restored: {error}") from error
+            skipped[str(path)] = f"{type(error).__name__}: {error}"
+    if skipped:
+        named = ", ".join(list(skipped)[:10])
+        message = f"Skipped {len(skipped)} of {len(jobs)} images: {named}"
+        warnings.warn(message, stacklevel=2)
+    return written, skipped
+
+
+def _jobs(source, destination):
+    """Pairs of an image's path and where its restored version goes."""
+    if source.is_file():
+        inside = destination.is_dir()
+        target = destination / source.name if inside else destination
+        known = target.suffix.lower() in Image.registered_extensions()
+        expect(known, "destination", "a name like picture.png", f"'{target}'")
+        return [(source, target)]
+    expect(source.is_dir(), "source", "an image or a folder of images", f"'{source}'")
+    # Images in folders called train, val and test are images like others.
+    names = source.rglob("*")
+    paths = sorted(path for path in names if path.suffix.lower() in EXTENSIONS)
+    expect(paths, "source", "a folder with images", f"none in '{source}'")
+    expect(not destination.is_file(), "destination", "a folder", f"'{destination}'")
+    return [(path, destination / path.relative_to(source)) for path in paths]
+
+
+def _apply_to_file(model, path, target):
+    with Image.open(path, formats=FORMATS) as image:
+        image.load()
+    kept = {
+        key: image.info[key] for key in ("exif", "icc_profile") if key in image.info
+    }
+    alpha = None
+    if image.has_transparency_data:
+        image = image.convert("LA" if image.mode in ("L", "LA") else "RGBA")
+        alpha, image = image.getchannel("A"), image.convert(image.mode[:-1])
+    is_grey = image.mode in ("1", "L") or image.mode.startswith("I")
+    pixels = np.atleast_3d(np.asarray(as_mode(image, "L" if is_grey else "RGB")))
+    restored = restore(model, pixels)
+    restored = Image.fromarray(restored[..., 0] if is_grey else restored)
+    if alpha:
+        restored.putalpha(alpha.resize(restored.size, Image.Resampling.BICUBIC))
+    suffix = target.suffix.lower()
+    if suffix in QUALITY:
+        kept["quality"] = QUALITY[suffix]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(target) as aside:
+        restored.save(aside, **kept)

@@ -1,0 +1,70 @@
+"""The words of the command line, and what they mean."""
+
+import argparse
+
+from convae_keras.runs import PRETRAINED
+
+TASKS = ("reconstruct", "denoise", "super-resolution")
+LAST_LINE = "one JSON object as the last line"
+
+
+def parser():
+    """What the `convae` command understands.
+
+    Returns:
+        `argparse.ArgumentParser`; what it parses has the verb as `verb`.
+    """
+    top = argparse.ArgumentParser(
+        prog="convae", description="Convolutional autoencoders."
+    )
+    verbs = top.add_subparsers(required=True, metavar="VERB", dest="verb")
+    _add_train(verbs.add_parser("train", help="train a model, leave a run folder"))
+    _add_evaluate(verbs.add_parser("evaluate", help="score a model on test images"))
+    _add_apply(verbs.add_parser("apply", help="run a model over files of any size"))
+    return top
+
+
+def _add_train(verb):
+    add = verb.add_argument
+    add("--task", default="reconstruct", choices=TASKS)
+    presets = "keras, pytorch or reference; for the other tasks, restorer too"
+    add("--preset", help=f"{presets} (default: reference, restorer)")
+    noise = "denoise: where white is 1; two numbers for a range (default: 0 0.2)"
+    add("--noise", type=float, nargs="+", metavar="STDDEV", help=noise)
+    add("--scale", type=int, help="super-resolution: how many times larger (2)")
+    add("--out", metavar="RUN", help="run folder (default: runs/PRESET-DATA)")
+    add("--epochs", type=int, help="default: as many as show 150,000 images")
+    add("--batch-size", type=int)
+    add("--latent-dim", type=int, help="size of a dense code")
+    add("--learning-rate", type=float, help="the highest of the schedule")
+    add("--loss", help="binary_crossentropy, mse or mae")
+    add("--seed", type=int, default=0)
+    add("--tensorboard", action="store_true", help="logs in RUN/logs")
+    _add_data(add)
+
+
+def _add_evaluate(verb):
+    verb.add_argument("run", metavar="RUN", help="run folder")
+    _add_data(verb.add_argument)
+
+
+def _add_apply(verb):
+    trained = sorted(path.parent.name for path in PRETRAINED.glob("*/settings.json"))
+    help_of_run = f"run folder, or one of those that come along: {', '.join(trained)}"
+    verb.add_argument("run", metavar="RUN", help=help_of_run)
+    verb.add_argument("input", metavar="INPUT", help="an image or a folder of images")
+    verb.add_argument("output", metavar="OUTPUT", help="where the results go")
+    verb.add_argument("--overwrite", action="store_true", help="replace what is there")
+    verb.add_argument("--json", action="store_true", help=LAST_LINE)
+
+
+def _add_data(add):
+    sources = "mnist, fashion_mnist, cifar10, mnist5k, an .npz or a folder"
+    add("--data", metavar="SOURCE", help=f"{sources} (default: CONVAE_DATA, or mnist)")
+    size = "of a folder's images: side, or height and width"
+    add("--image-size", type=int, nargs="+", metavar="PIXELS", help=size)
+    add("--color", choices=["grey", "rgb"], help="of a folder's images")
+    add("--fit", choices=["crop", "pad"], help="of a folder's images")
+    patches = "cut a folder's images into patches (72, for the restoring tasks)"
+    add("--patch-size", type=int, metavar="PIXELS", help=patches)
+    add("--json", action="store_true", help=LAST_LINE)
