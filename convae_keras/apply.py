@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from convae_keras.folders import EXTENSIONS, FORMATS, as_mode
+from convae_keras.files import EXTENSIONS, as_mode, open_image
 from convae_keras.models import pixel_range
 from convae_keras.pipelines import expect
 from convae_keras.runs import replacing
@@ -22,10 +22,10 @@ QUALITY = {".jpg": 95, ".jpeg": 95, ".jfif": 95, ".webp": 95}
 def restore(model, image):
     """Runs one image of any size through a model, tile by tile.
 
-    Tiles overlap by more than the network sees around a pixel, so that there
-    are no seams: the result is that of the whole image at once. Outside its
-    borders the image is mirrored. Memory holds one tile of the network's
-    insides, whatever the image's size.
+    Tiles overlap by 64 pixels, more than `restorer`'s default network sees
+    around a pixel, so that there are no seams: the result is that of the whole
+    image at once. Outside its borders the image is mirrored. Memory holds one
+    tile of the network's insides, whatever the image's size.
 
     Args:
         model: `keras.Model` from images to images; with a fixed input size, for
@@ -84,7 +84,8 @@ def apply(model, source, destination, overwrite=False):
     """Runs a model over an image file, or over all that a folder holds.
 
     Names stay, and so do formats (JPEG and WebP are written at quality 95),
-    transparency, colour profiles and all of EXIF, its orientation included.
+    transparency, colour profiles and all of EXIF, its orientation included
+    (but for TIFF files, which come out upright).
     What has more than 8 bits a channel comes out with 8. Each file is whole
     under its final name, or not there.
 
@@ -142,7 +143,7 @@ def _jobs(source, destination):
 
 
 def _apply_to_file(model, path, target):
-    with Image.open(path, formats=FORMATS) as image:
+    with open_image(path) as image:
         image.load()
     kept = {
         key: image.info[key] for key in ("exif", "icc_profile") if key in image.info

@@ -172,7 +172,7 @@ def classical_denoiser(name, noisy, clean):
 
     def denoise(x, strength):
         jobs = (delayed(one)(image, strength, sigma) for image in x)
-        images = Parallel(n_jobs=-1, batch_size=8)(jobs)
+        images = Parallel(n_jobs=-1, prefer="threads", batch_size=32)(jobs)
         return np.clip(images, 0, 1).reshape(x.shape).astype("float32")
 
     values = [psnr(clean, denoise(noisy, strength)).mean() for strength in strengths]

@@ -14,7 +14,7 @@ from convae_keras.data import load_images
 from convae_keras.devices import set_up_device
 from convae_keras.metrics import bce_floor
 from convae_keras.models import conv_autoencoder
-from convae_keras.options import parser
+from convae_keras.options import check_task, parser
 from convae_keras.pipelines import chunks, expect, to_float
 from convae_keras.reports import held_out_scores, score_rows, shown, write_report
 from convae_keras.restorers import restorer
@@ -28,7 +28,7 @@ IMAGES_SHOWN = 150_000
 NOISE = (0.0, 0.2)
 # What a restorer is trained with, where nothing else is said: as many images in
 # a batch as hold that many pixels.
-PIXELS, LEARNING_RATE = 80_000, 0.001
+PIXELS, LEARNING_RATE = 80_000, 0.002
 PATCH_SIZE = 72
 
 
@@ -72,7 +72,7 @@ def _images(arguments, restores):
 
 def _train(arguments):
     task = arguments.task
-    _check_task(arguments, task)
+    check_task(arguments)
     images = _images(arguments, restores=task != "reconstruct")
     corrupt = _corruption(arguments, task, images)
     set_up_device()
@@ -96,17 +96,6 @@ def _train(arguments):
         "seconds": sum(history["seconds"]),
         "val_loss": min(history["val_loss"]),
     }
-
-
-def _check_task(arguments, task):
-    for option, owner in (("noise", "denoise"), ("scale", "super-resolution")):
-        given = getattr(arguments, option)
-        good = given is None or task == owner
-        expect(good, f"--{option}", f"left out, or --task {owner}", given)
-    noise = arguments.noise or [0]
-    expect(len(noise) < 3, "--noise", "one number, or a lowest and a highest", noise)
-    only = task != "super-resolution" or arguments.preset in (None, "restorer")
-    expect(only, "--preset", "restorer, for super-resolution", arguments.preset)
 
 
 def _corruption(arguments, task, images):

@@ -22,7 +22,7 @@ class Corruption:
     Call arguments:
         x: images, uint8 or float in [0, 1], `(n, height, width, channels)`; or a
             float32 tensor of them, inside a pipeline.
-        seed: int, or a tensor of two.
+        seed: int; for a tensor, a tensor of two.
 
     Returns:
         float32, an array or a tensor as `x` was, in [0, 1] (but for noise that
@@ -52,14 +52,18 @@ def from_config(config):
         `Corruption`, or None.
 
     Raises:
-        ValueError: if there is none of that name.
+        ValueError: if there is none of that name, or its values do not fit.
     """
     if config is None:
         return None
     kinds = {kind.__name__: kind for kind in Corruption.__subclasses__()}
     values = {key: _tuple(value) for key, value in config.items() if key != "name"}
-    expect(config["name"] in kinds, "name", f"in {sorted(kinds)}", config["name"])
-    return kinds[config["name"]](**values)
+    name = config.get("name")
+    expect(name in kinds, "name", f"in {sorted(kinds)}", repr(name))
+    try:
+        return kinds[name](**values)
+    except TypeError as error:
+        raise ValueError(f"No {name} is made of {values}: {error}") from error
 
 
 @dataclass(frozen=True)
@@ -118,12 +122,13 @@ class Hole(Corruption):
     value: float = 0.5
 
     def __post_init__(self):
-        whole = isinstance(self.side, int) and self.side > 0
+        whole = type(self.side) is int and self.side > 0
         expect(whole, "side", "a positive int", self.side)
-        _check_range("value", self.value, 0, 1)
+        _check_number("value", self.value, 0, 1)
 
     def damage(self, x, seed):
         n, height, width, _ = _sizes(x)
+        _check_room("side", self.side, x)
         drawn = tf.random.stateless_uniform((2, n, 1, 1, 1), _key(seed, 0))
         top, left = (
             tf.floor(drawn[i] * tf.cast(length - self.side + 1, "float32"))
@@ -142,7 +147,7 @@ class Fog(Corruption):
 
     Args:
         blur: float, standard deviation of the Gaussian blur, in pixels.
-        contrast: float in (0, 1], or a range: what is left of black to white.
+        contrast: float in [0.01, 1], or a range: what is left of black to white.
             Where in [0, 1] that lies is drawn for each image.
         stddev: float, of the noise that is added at the end, clipped.
     """
@@ -152,9 +157,9 @@ class Fog(Corruption):
     stddev: float = 0.03
 
     def __post_init__(self):
-        _check_range("blur", self.blur, 0, 100)
-        _check_range("contrast", self.contrast, 0, 1)
-        _check_range("stddev", self.stddev, 0, 10)
+        _check_number("blur", self.blur, 0, 100)
+        _check_range("contrast", self.contrast, 0.01, 1)
+        _check_number("stddev", self.stddev, 0, 10)
 
     def damage(self, x, seed):
         contrast = _drawn(self.contrast, x, seed)
@@ -178,12 +183,13 @@ class Downsample(Corruption):
     method: str = "box"
 
     def __post_init__(self):
-        whole = isinstance(self.factor, int) and self.factor > 1
+        whole = type(self.factor) is int and self.factor > 1
         expect(whole, "factor", "an int of 2 or more", self.factor)
         good = self.method in ("box", "bicubic")
         expect(good, "method", "'box' or 'bicubic'", repr(self.method))
 
     def damage(self, x, seed):
+        _check_room("factor", self.factor, x)
         height, width = (side // self.factor for side in _sizes(x)[1:3])
         x = x[:, : height * self.factor, : width * self.factor]
         method = "area" if self.method == "box" else "bicubic"
@@ -226,10 +232,21 @@ def _drawn(value, x, seed):
 
 def _check_range(name, value, lowest, highest):
     numbers = value if isinstance(value, tuple) else (value, value)
-    real = all(isinstance(number, int | float) for number in numbers)
-    good = real and len(numbers) == 2 and lowest <= numbers[0] <= numbers[1] <= highest
+    real = len(numbers) == 2 and all(type(number) in (int, float) for number in numbers)
+    good = real and lowest <= numbers[0] <= numbers[1] <= highest
     wanted = f"a number from {lowest} to {highest}, or (low, high) inside them"
     expect(good, name, wanted, repr(value))
+
+
+def _check_number(name, value, lowest, highest):
+    good = type(value) in (int, float) and lowest <= value <= highest
+    expect(good, name, f"a number from {lowest} to {highest}", repr(value))
+
+
+def _check_room(name, side, x):
+    known = [size for size in x.shape[1:3] if size is not None]
+    fits = all(side <= size for size in known)
+    expect(fits, name, f"at most a side of the images, {known}", side)
 
 
 def _tuple(value):

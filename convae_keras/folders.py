@@ -12,15 +12,13 @@ from joblib import Parallel, delayed
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
+from convae_keras.files import EXTENSIONS, FORMATS, MODES, as_mode, open_image
 from convae_keras.pipelines import expect
 
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff")
 SPLITS = ("train", "val", "test")
 # What is missing is carved from the training images, in this order: a tenth of
 # them, a twelfth of those that are left.
 SHARES = {"test": 10, "val": 12}
-MODES = {"grey": "L", "rgb": "RGB"}
 FITS = {"crop": ImageOps.fit, "pad": ImageOps.pad}
 
 # Images of one size keep it up to this side; all others come to 64 × 64.
@@ -197,7 +195,7 @@ def _in_threads(function, items, action):
 
 def _header(path):
     """`(height, width)`, and whether the kind of file is grey."""
-    with Image.open(path, formats=FORMATS) as image:
+    with open_image(path) as image:
         is_grey = image.mode in ("1", "L", "LA") or image.mode.startswith("I")
         width, height = image.size
         # Which way up matters only where the size may be kept.
@@ -229,38 +227,11 @@ def _fill(x, paths, mode, fit):
 
 
 def _decode(path, size, mode, fit):
-    with Image.open(path, formats=FORMATS) as image:
+    with open_image(path) as image:
         # A JPEG can be decoded at a half, a quarter or an eighth: much sooner.
         image.draft(mode, (2 * max(size), 2 * max(size)))
         ImageOps.exif_transpose(image, in_place=True)
         return FITS[fit](as_mode(image, mode), size, Image.Resampling.LANCZOS)
-
-
-def as_mode(image, mode):
-    """Any image as one of 8 bits a channel, laid over white.
-
-    Args:
-        image: `PIL.Image.Image`.
-        mode: `"L"`, grey, or `"RGB"`, colour.
-
-    Returns:
-        `PIL.Image.Image`.
-
-    Raises:
-        ValueError: if its pixels are floats.
-    """
-    if image.mode == "F":
-        raise ValueError("floating-point pixels, whose range nobody knows")
-    if image.mode.startswith("I"):
-        # 16 bits, which Pillow would clip to 255: 65,535 is 257 times that.
-        pixels = np.clip(np.asarray(image), 0, 65535).astype("int32")
-        image = Image.fromarray(((pixels + 128) // 257).astype("uint8"))
-    if image.has_transparency_data:
-        image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    # Not every kind of colour has a direct way to grey.
-    return image if image.mode == mode else image.convert("RGB").convert(mode)
 
 
 def _allocate(shape, on_disk):

@@ -1,7 +1,5 @@
 """Networks with skips: they mend or enlarge images of any size."""
 
-import functools
-
 import keras
 from keras import layers, ops
 
@@ -15,8 +13,8 @@ def restorer(
     image_shape=(None, None, 1),
     *,
     scale=1,
-    filters=None,
-    convs=None,
+    filters=(48, 96),
+    convs=(2, 2),
     head="subpixel",
     residual=False,
     activation="silu",
@@ -30,18 +28,17 @@ def restorer(
     picture, only what a small neighbourhood does not tell; that is what
     restoration wants, and the end of any compression.
 
-    The picture is enlarged at the very end, so that hardly anything is computed
-    at the larger size.
+    Nothing is computed at the larger size: the picture is enlarged at the very
+    end, and where it keeps its size (`scale=1`) the first convolution takes
+    every second position and the end doubles it.
 
     Args:
         image_shape: `(height, width, channels)` of the input; None for a height
             and width that may be any.
         scale: int, how many times larger the output is than the input.
         filters: ints, channels of the stages, each at half the size of the one
-            before; None for (16, 48, 96), or (48, 96) where there is something
-            to enlarge.
-        convs: ints, convolutions in each stage, on either side; None for (1, 2,
-            3), or (2, 2).
+            before.
+        convs: ints, convolutions in each stage, on either side.
         head: how the last step enlarges. `"subpixel"`: a convolution to a
             channel for each pixel, which are then laid side by side;
             `"nearest"`: up-sampling, then a convolution; `"transposed"`: a
@@ -65,6 +62,7 @@ def restorer(
         - [Ronneberger et al., 2015](https://arxiv.org/abs/1505.04597), the U-Net
         - [Mao et al., 2016](https://arxiv.org/abs/1603.09056), skips that add
         - [Shi et al., 2016](https://arxiv.org/abs/1609.05158), sub-pixels
+        - [Zhang et al., 2018](https://arxiv.org/abs/1710.04026), half size
         - [Kim et al., 2016](https://arxiv.org/abs/1511.04587), the residual
 
     Example:
@@ -74,17 +72,24 @@ def restorer(
     (None, 28, 28, 1)
     """
     image_shape = tuple(image_shape)
-    filters = filters or ((16, 48, 96) if scale == 1 else (48, 96))
-    convs = convs or ((1, 2, 3) if scale == 1 else (2, 2))
     _check(image_shape, scale, filters, convs, head)
     if seed is not None:
         keras.utils.set_random_seed(seed)
     inputs = keras.Input(image_shape, name="images")
-    x = _stages(inputs, list(zip(filters, convs, strict=True)), activation)
-    x = _pixels(x, image_shape[2], scale, head, residual)
+    kernel_size, strides = (6, 2) if scale == 1 else (3, 1)
+    x = _conv(filters[0], activation, kernel_size, strides=strides, name="stem")(inputs)
+    x = _stages(x, list(zip(filters, convs, strict=True)), activation)
+    x = _pixels(x, image_shape[2], scale * strides, head, residual)
+    if scale == 1:
+        x = CropLike(name="crop", dtype="float32")(x, inputs)
     if residual:
         x = layers.Add(name="residual", dtype="float32")([x, _bicubic(inputs, scale)])
     return keras.Model(inputs, x, name=name)
+
+
+def _conv(filters, activation, kernel_size=3, **kwargs):
+    kwargs |= {"padding": "same", "kernel_initializer": "he_normal"}
+    return layers.Conv2D(filters, kernel_size, activation=activation, **kwargs)
 
 
 def _bicubic(x, scale):
@@ -96,20 +101,23 @@ def _bicubic(x, scale):
 def _stages(x, stages, activation, number=1):
     """Convolutions, the smaller stages in their midst, convolutions again."""
     (filters, convs), *smaller = stages
-    options = {"activation": activation, "kernel_initializer": "he_normal"}
-    conv = functools.partial(layers.Conv2D, filters, 3, padding="same", **options)
     for i in range(convs):
-        x = conv(name=f"in_{number}_{i + 1}")(x)
+        x = _conv(filters, activation, name=f"in_{number}_{i + 1}")(x)
     if not smaller:
         return x
     skip = x
     x = layers.AveragePooling2D(2, padding="same", name=f"pool_{number}")(x)
     x = _stages(x, smaller, activation, number + 1)
-    x = UpsampleConv2D(filters, name=f"up_{number}", **options)(x)
+    x = UpsampleConv2D(
+        filters,
+        activation=activation,
+        kernel_initializer="he_normal",
+        name=f"up_{number}",
+    )(x)
     x = CropLike(name=f"crop_{number}")(x, skip)
     x = layers.Add(name=f"skip_{number}")([x, skip])
     for i in range(convs):
-        x = conv(name=f"out_{number}_{i + 1}")(x)
+        x = _conv(filters, activation, name=f"out_{number}_{i + 1}")(x)
     return x
 
 
@@ -118,9 +126,8 @@ def _pixels(x, channels, scale, head, residual):
     last = {"dtype": "float32", "name": "pixels"}
     # At first there is nothing to add: training starts from the plain input.
     last |= {"kernel_initializer": "zeros"} if residual else {"activation": "sigmoid"}
-    if scale == 1 or head == "nearest":
-        if scale > 1:
-            x = layers.UpSampling2D(scale, name="enlarge")(x)
+    if head == "nearest":
+        x = layers.UpSampling2D(scale, name="enlarge")(x)
         return layers.Conv2D(channels, 3, padding="same", **last)(x)
     if head == "transposed":
         return layers.Conv2DTranspose(channels, 3, scale, "same", **last)(x)

@@ -4,8 +4,18 @@ import numpy as np
 import pytest
 
 from convae_keras import baselines
-from convae_keras.baselines import dense_autoencoder, mean_image, pca
-from convae_keras.metrics import mse
+from convae_keras.baselines import (
+    DENOISERS,
+    RESAMPLING,
+    classical_denoiser,
+    dense_autoencoder,
+    enlarge,
+    mean_image,
+    pca,
+    ridge,
+)
+from convae_keras.corruption import Downsample, GaussianNoise
+from convae_keras.metrics import mse, psnr
 from convae_keras.pipelines import to_float
 
 
@@ -112,3 +122,170 @@ def test_dense_autoencoder_with_too_few_parameters():
         dense_autoencoder((5, 7, 3), 3, 325)
     autoencoder = dense_autoencoder((5, 7, 3), 3, 326)
     assert autoencoder.layers[2].units == 1
+
+
+# --- denoisers without training ----------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def noisy_digits(digits):
+    """`(noisy, clean)`, 16 to tune on and 12 others; sigma 0.25, not clipped."""
+    clean, noise = to_float(digits.x_val[:28]), GaussianNoise(0.25, clip=False)
+    noisy = noise(clean, seed=5)
+    return (noisy[:16], clean[:16]), (noisy[16:], clean[16:])
+
+
+@pytest.mark.parametrize("name", DENOISERS)
+def test_denoisers_take_noise_away(name, noisy_digits):
+    validation, (noisy, clean) = noisy_digits
+    denoise = classical_denoiser(name, *validation)
+    y = denoise(noisy)
+    assert y.shape == noisy.shape and y.dtype == "float32"
+    assert 0 <= y.min() and y.max() <= 1
+    nothing = psnr(clean, noisy.clip(0, 1)).mean()
+    assert psnr(clean, y).mean() > nothing + 0.5
+
+
+@pytest.mark.parametrize("name", DENOISERS)
+def test_denoisers_are_at_their_best(name, noisy_digits):
+    """Of the strengths on the list, on the images that they were given."""
+    noisy, clean = noisy_digits[0]
+    one, strengths = DENOISERS[name]
+    sigma = float(np.std(noisy - clean))
+    values = {}
+    for strength in strengths:
+        y = np.stack([one(image, strength, sigma) for image in noisy])
+        y = y.reshape(clean.shape).clip(0, 1)
+        values[strength] = psnr(clean, y).mean()
+    best = max(values, key=values.get)
+    denoise = classical_denoiser(name, noisy, clean)
+    assert denoise.strength == best
+    # The choice matters.
+    assert values[best] > min(values.values()) + 0.1
+    assert psnr(clean, denoise(noisy)).mean() == pytest.approx(values[best], abs=1e-4)
+
+
+@pytest.mark.parametrize("name", DENOISERS)
+def test_more_noise_is_filtered_more(name, digits):
+    clean = to_float(digits.x_val[:8])
+    weak, strong = (
+        classical_denoiser(name, GaussianNoise(stddev, clip=False)(clean), clean)
+        for stddev in (0.02, 0.6)
+    )
+    # Those that know the noise need not: it is in their unit.
+    x = GaussianNoise(0.3, clip=False)(clean)
+    assert strong(x).std() < weak(x).std()
+    assert strong.strength >= weak.strength or "filter" not in name
+
+
+@pytest.mark.parametrize("name", DENOISERS)
+def test_denoisers_of_colour(name):
+    random = np.random.default_rng(0)
+    clean = np.full((3, 24, 20, 3), 0.5) + [0.2, 0.0, -0.2]
+    clean[:, 8:16] = 0.3
+    noisy = clean + random.normal(0, 0.1, clean.shape)
+    y = classical_denoiser(name, noisy, clean)(noisy)
+    assert y.shape == clean.shape
+    assert mse(clean, y).mean() < 0.75 * mse(clean, noisy).mean()
+    # No channel leaks into another.
+    means = y[:, :6].mean(axis=(0, 1, 2))
+    np.testing.assert_allclose(means, [0.7, 0.5, 0.3], atol=0.05)
+
+
+def test_a_denoiser_that_is_none(noisy_digits):
+    message = "`name` must be in .*'wavelet'.*Received: 'bilateral'"
+    with pytest.raises(ValueError, match=message):
+        classical_denoiser("bilateral", *noisy_digits[0])
+
+
+# --- ridge -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("alpha", [0.1, 10.0])
+def test_ridge_is_the_closed_form(alpha):
+    """Damaged of another size; targets far from 0 and 1, so that none is clipped."""
+    random = np.random.default_rng(0)
+    inputs = random.random((40, 2, 3, 1))
+    targets = 0.5 + 0.05 * random.normal(size=(40, 4, 2, 2))
+    x, y = inputs.reshape(40, 6), targets.reshape(40, 16)
+    centred = x - x.mean(axis=0)
+    penalty = alpha * np.eye(6)
+    weights = np.linalg.solve(centred.T @ centred + penalty, centred.T @ y)
+    new = random.random((5, 2, 3, 1))
+    expected = (new.reshape(5, 6) - x.mean(axis=0)) @ weights + y.mean(axis=0)
+    found = ridge(inputs, targets, alpha)(new)
+    assert found.shape == (5, 4, 2, 2) and found.dtype == "float32"
+    np.testing.assert_allclose(found.reshape(5, 16), expected, atol=1e-6)
+
+
+def test_ridge_undoes_what_is_linear(halves):
+    """It enlarges digits better than a fixed rule, and stays in [0, 1]."""
+    (x_train, x), small = halves, Downsample(2)
+    restored = ridge(small(x_train), x_train)(small(x))
+    assert restored.shape == x.shape
+    assert 0 <= restored.min() and restored.max() <= 1
+    rule = enlarge(small(x), 2, "nearest")
+    assert mse(x, restored).mean() < mse(x, rule).mean()
+
+
+# --- enlarging ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scale", [2, 3])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_nearest_repeats_pixels(scale, channels):
+    x = np.random.default_rng(0).random((2, 5, 7, channels), "float32")
+    expected = np.repeat(np.repeat(x, scale, axis=1), scale, axis=2)
+    np.testing.assert_array_equal(enlarge(x, scale, "nearest"), expected)
+
+
+def triangle(length, scale):
+    """`(scale * length, length)`: between two neighbours on a straight line."""
+    places = (np.arange(scale * length) + 0.5) / scale - 0.5
+    near = np.clip(places, 0, length - 1)[:, np.newaxis] - np.arange(length)
+    return np.clip(1 - np.abs(near), 0, 1)
+
+
+def test_bilinear_is_on_straight_lines():
+    x = np.random.default_rng(0).random((2, 5, 7, 1), "float32")
+    rows, columns = triangle(5, 3), triangle(7, 3)
+    expected = np.einsum("yi,nijc,xj->nyxc", rows, x, columns)
+    np.testing.assert_allclose(enlarge(x, 3, "bilinear"), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", RESAMPLING)
+@pytest.mark.parametrize("value", [0, 0.3, 1])
+def test_constant_images_stay_constant(method, value):
+    y = enlarge(np.full((2, 4, 6, 3), value), 3, method)
+    assert y.shape == (2, 12, 18, 3) and y.dtype == "float32"
+    np.testing.assert_allclose(y, value, atol=1e-6)
+
+
+@pytest.mark.parametrize("method", RESAMPLING)
+def test_enlarging(method, halves):
+    """Each channel by itself, in [0, 1], and small again what it was."""
+    _, x = halves
+    colour = np.concatenate([x[:5], 1 - x[:5], x[5:10]], axis=-1)
+    y = enlarge(colour, 2, method)
+    assert y.shape == (5, 56, 56, 3) and 0 <= y.min() and y.max() <= 1
+    for i in range(3):
+        one = enlarge(colour[..., i : i + 1], 2, method)
+        np.testing.assert_array_equal(one[..., 0], y[..., i])
+    back = Downsample(2)(y)
+    assert np.abs(back - colour).mean() < 0.05
+
+
+def test_methods_differ_and_overshoots_are_clipped():
+    x = np.zeros((1, 8, 8, 1), "float32")
+    x[:, :, 4:] = 1
+    found = [enlarge(x, 2, method) for method in RESAMPLING]
+    assert len({y.tobytes() for y in found}) == len(RESAMPLING) == 4
+    # Beside an edge the bicubic goes below black; what is grey shows how far.
+    softer = enlarge(0.2 + 0.6 * x, 2, "bicubic")
+    assert softer.min() < 0.19 and found[2].min() == 0
+
+
+def test_a_method_that_is_none():
+    message = "`method` must be in .*'Lanczos'.*Received: 'fractal'"
+    with pytest.raises(ValueError, match=message):
+        enlarge(np.zeros((1, 4, 4, 1)), 2, "fractal")

@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from convae_keras import data, folders, pipelines
+from convae_keras.corruption import Downsample, GaussianNoise, Hole
 from convae_keras.data import Images, load_images
 from convae_keras.pipelines import check_images, make_pipeline, to_float
 
@@ -212,6 +213,17 @@ def test_fingerprint(pixels):
         ]
     ]
     assert len({first, *others}) == 7
+
+
+def test_fingerprint_of_inputs(pixels):
+    parts = ("mine", pixels, None, pixels, None, pixels, None)
+    changed = pixels.copy()
+    changed[7, 2, 3] ^= 1
+    prints = [
+        Images(*parts, inputs_train=a, inputs_val=b, inputs_test=pixels).fingerprint
+        for a, b in [(pixels, pixels), (changed, pixels), (pixels, changed)]
+    ]
+    assert len({*prints, Images(*parts).fingerprint}) == 4
 
 
 def test_fingerprint_streams(pixels, tmp_path, monkeypatch):
@@ -509,6 +521,136 @@ def test_a_batch_is_at_most_the_set(seed, pixels):
 def test_bad_options(options, message, pixels):
     with pytest.raises(ValueError, match=message):
         make_pipeline(pixels, **options)
+
+
+# --- pipelines whose input is not their target -------------------------------
+
+
+def pairs(pipeline, count=None):
+    """`(inputs, targets)` of so many batches, or of all."""
+    found = list(pipeline.take(count or -1).as_numpy_iterator())
+    return tuple(np.concatenate(images) for images in zip(*found, strict=True))
+
+
+@pytest.mark.parametrize("way", ["memory", "disk"])
+def test_the_target_is_the_image_and_the_input_its_damage(way, pixels, tmp_path):
+    x = WAYS[way](pixels, tmp_path)
+    shown, targets = pairs(make_pipeline(x, 8, corrupt=GaussianNoise(0.3, clip=False)))
+    np.testing.assert_array_equal(targets, to_float(pixels))
+    noise = shown - targets
+    assert noise.std() == pytest.approx(0.3, rel=0.1)
+    assert abs(noise.mean()) < 5 * 0.3 / noise.size**0.5
+    # Its own for every image, in every batch.
+    assert len({image.tobytes() for image in noise.round(5)}) == 30
+
+
+def test_shuffled_inputs_are_damaged_targets(pixels):
+    shown, targets = pairs(make_pipeline(pixels, 7, seed=3, corrupt=Hole(2, 0.5)), 4)
+    whole = {image.tobytes() for image in to_float(pixels)}
+    assert {image.tobytes() for image in targets} < whole
+    hole = shown != targets
+    assert (shown[hole] == 0.5).all()
+    assert (hole.sum(axis=(1, 2, 3)) == 4).all()  # no byte becomes 0.5
+
+
+def test_what_is_shown_may_be_smaller(pixels):
+    corrupt = Downsample(2)
+    shown, targets = pairs(make_pipeline(pixels, 8, corrupt=corrupt))
+    assert targets.shape == (30, 5, 6, 1) and shown.shape == (30, 2, 3, 1)
+    np.testing.assert_allclose(shown, corrupt(pixels), atol=1e-6)
+    spec, _ = make_pipeline(pixels, 8, corrupt=corrupt).element_spec
+    assert spec.shape.as_list() == [None, 2, 3, 1]
+
+
+def noise_of(pixels, count=None, **options):
+    options = {"batch_size": 7, "corrupt": GaussianNoise(0.3, clip=False), **options}
+    shown, targets = pairs(make_pipeline(pixels, **options), count)
+    return np.round(shown - targets, 5)
+
+
+def test_noise_is_drawn_anew():
+    """All images are one image, so that the order plays no part."""
+    same = np.full((28, 5, 6, 1), 99, "uint8")
+    noise = noise_of(same, 12, seed=3)
+    assert len({image.tobytes() for image in noise}) == 3 * 28
+    np.testing.assert_array_equal(noise, noise_of(same, 12, seed=3))
+    other = noise_of(same, 12, seed=4)
+    assert not {image.tobytes() for image in noise} & {i.tobytes() for i in other}
+
+
+@pytest.mark.parametrize("steps", [None, 3])
+def test_a_stopped_training_goes_on_with_the_same_noise(steps, pixels):
+    per_epoch, images = steps or 4, 7 * (steps or 4)
+    options = {"seed": 3, "steps_per_epoch": steps}
+    whole = noise_of(pixels, 4 * per_epoch, **options)
+    for epoch in (1, 3):
+        rest = noise_of(pixels, per_epoch, **options, first_epoch=epoch)
+        np.testing.assert_array_equal(whole[epoch * images :][:images], rest)
+
+
+def test_without_a_seed_two_passes_are_alike(pixels):
+    pipeline = make_pipeline(pixels, 7, corrupt=GaussianNoise(0.3))
+    first, second = pairs(pipeline), pairs(pipeline)
+    np.testing.assert_array_equal(first, second)
+    again = pairs(make_pipeline(pixels, 7, corrupt=GaussianNoise(0.3)))
+    np.testing.assert_array_equal(first, again)
+
+
+def test_damage_leaves_the_order_alone(pixels):
+    _, damaged = pairs(make_pipeline(pixels, 7, seed=3, corrupt=GaussianNoise()), 8)
+    _, whole = pairs(make_pipeline(pixels, 7, seed=3), 8)
+    np.testing.assert_array_equal(damaged, whole)
+
+
+@pytest.mark.parametrize("seed", [None, 3])
+@pytest.mark.parametrize("way", ["memory", "disk"])
+def test_inputs_stay_with_their_targets(way, seed, pixels, tmp_path):
+    # A byte that tells which target it belongs to; of another size and kind.
+    inputs = 255 - pixels[:, :2, :3]
+    given = WAYS[way](inputs, tmp_path)
+    pipeline = make_pipeline(pixels, 7, seed=seed, inputs=given)
+    shown, targets = pairs(pipeline, 8 if seed else None)
+    assert shown.shape[1:] == (2, 3, 1) and shown.dtype == "float32"
+    np.testing.assert_allclose(shown, 1 - targets[:, :2, :3], atol=1e-6)
+    expected = to_float(pixels)
+    if seed is None:
+        np.testing.assert_array_equal(targets, expected)
+    else:
+        assert not np.array_equal(targets[:28], expected[:28])
+
+
+@pytest.mark.parametrize("kind", ["corrupt", "inputs"])
+def test_the_range_is_that_of_inputs_and_targets(kind, pixels):
+    options = {"corrupt": GaussianNoise(0.2)}
+    if kind == "inputs":
+        options = {"inputs": to_float(255 - pixels)}
+    shown, targets = pairs(make_pipeline(pixels, 8, **options))
+    wide = pairs(make_pipeline(pixels, 8, pixel_range=(-1, 1), **options))
+    np.testing.assert_array_equal(wide[0], 2 * shown - 1)
+    np.testing.assert_array_equal(wide[1], 2 * targets - 1)
+    assert wide[0].min() == -1 and wide[1].max() > 0.9
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"inputs": 29}, "`inputs` must be 30 images. Received: 29"),
+        ({"inputs": 31}, "`inputs` must be 30 images. Received: 31"),
+        (
+            {"inputs": 30, "corrupt": GaussianNoise(0.5)},
+            r"`corrupt` must be None, where there are `inputs`.*GaussianNoise\(",
+        ),
+    ],
+)
+def test_bad_inputs(options, message, pixels):
+    options["inputs"] = np.zeros((options["inputs"], 5, 6, 1), "uint8")
+    with pytest.raises(ValueError, match=message):
+        make_pipeline(pixels, **options)
+
+
+def test_inputs_are_looked_at(pixels):
+    with pytest.raises(ValueError, match="`inputs` must be finite"):
+        make_pipeline(pixels, inputs=np.full((30, 5, 6, 1), np.nan))
 
 
 def anonymous_memory():

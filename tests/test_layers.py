@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers, ops
 
-from convae_keras.layers import CropLike, UpsampleConv2D
+from convae_keras.baselines import enlarge
+from convae_keras.layers import BicubicUpsampling2D, CropLike, UpsampleConv2D
 from convae_keras.models import conv_autoencoder
 
 # (height, width, channels), filters
@@ -155,6 +156,41 @@ def test_crops_to_sizes_that_come_with_the_batch():
 def test_crops_to_sizes_that_are_known():
     cropped = CropLike()(keras.Input((8, 6, 3)), keras.Input((7, 5, 1)))
     assert cropped.shape == (None, 7, 5, 3)
+
+
+# --- BicubicUpsampling2D -----------------------------------------------------
+
+
+@pytest.mark.parametrize("scale", [2, 3, 4, 5])
+@pytest.mark.parametrize("shape", [(2, 2, 1), (2, 9, 3), (7, 5, 3)])
+def test_enlarges_as_pillow_does(scale, shape):
+    """Beyond the borders, where Pillow sees nothing, it mirrors the image."""
+    x = np.random.default_rng(0).uniform(0.2, 0.8, (2, *shape)).astype("float32")
+    y = BicubicUpsampling2D(scale)(x)
+    assert y.shape == (2, scale * shape[0], scale * shape[1], shape[2])
+    mirrored = np.pad(x, ((0, 0), (4, 4), (4, 4), (0, 0)), "symmetric")
+    cut = slice(4 * scale, -4 * scale)
+    np.testing.assert_allclose(y, enlarge(mirrored, scale)[:, cut, cut], atol=1e-5)
+
+
+def test_enlarges_sizes_that_come_with_the_batch(tmp_path):
+    inputs = keras.Input((None, None, 3))
+    model = keras.Model(inputs, BicubicUpsampling2D(3, name="up")(inputs))
+    assert model.output_shape == (None, None, None, 3) and not model.weights
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    for height, width in [(8, 6), (2, 5), (7, 7)]:
+        x = images((height, width, 3))
+        expected = BicubicUpsampling2D(3)(x)
+        for each in (model, loaded):
+            y = each.predict_on_batch(x)
+            np.testing.assert_allclose(y, expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1, 0, -2])
+def test_bad_scales(scale):
+    with pytest.raises(ValueError, match=f"`scale` .* at least 2. Received: {scale}"):
+        BicubicUpsampling2D(scale)
 
 
 # --- the transposed convolution of the printed PyTorch network ---------------

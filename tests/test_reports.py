@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 from convae_keras import metrics
+from convae_keras.baselines import classical_denoiser, enlarge
+from convae_keras.corruption import Downsample, GaussianNoise, Hole
 from convae_keras.models import conv_autoencoder
 from convae_keras.pipelines import to_float
 from convae_keras.reports import (
@@ -16,6 +18,7 @@ from convae_keras.reports import (
     reconstruct,
     score_rows,
     scores,
+    shown,
     write_report,
 )
 from convae_keras.runs import write_json
@@ -70,12 +73,12 @@ def dim(x):
 @pytest.mark.parametrize("chunk", [1000, 25, 7, 1])
 def test_scores_are_means_over_images(chunk, few):
     x = to_float(few.x_test)
-    found = scores(dim, few.x_test, chunk)
+    found = scores(dim, few.x_test, chunk=chunk)
     assert list(found) == ["mse", "psnr", "ssim", "bce"]
     for name, value in found.items():
         expected = getattr(metrics, name)(x, dim(x)).mean()
         assert value == pytest.approx(expected, rel=1e-9)
-    assert found == pytest.approx(scores(dim, x, chunk))
+    assert found == pytest.approx(scores(dim, x, chunk=chunk))
 
 
 def test_a_perfect_copy_has_no_psnr(few):
@@ -88,6 +91,71 @@ def test_small_images_have_no_ssim(height, width, has, few):
     found = scores(dim, few.x_test[:, 10 : 10 + height, 10 : 10 + width])
     assert (found["ssim"] is not None) == has
     assert found["mse"] > 0
+
+
+# --- scores of what is damaged -----------------------------------------------
+
+
+def psnr_by_hand(x, y):
+    """float64, the mean over images."""
+    errors = ((np.float64(x) - y) ** 2).mean(axis=(1, 2, 3))
+    return (-10 * np.log10(errors)).mean()
+
+
+@pytest.mark.parametrize("way", ["corrupt", "inputs"])
+def test_what_is_shown_is_scored_against_the_clean(way, few):
+    """`dim` is no mirror: with the two exchanged, another number comes out."""
+    x, noise = to_float(few.x_test), GaussianNoise(0.3)
+    noisy = noise(few.x_test, seed=0)
+    inputs = noise if way == "corrupt" else noisy
+    found = {f: scores(f, few.x_test, inputs)["psnr"] for f in (dim, np.asarray)}
+    assert found[np.asarray] == pytest.approx(psnr_by_hand(x, noisy), rel=1e-6)
+    assert found[dim] == pytest.approx(psnr_by_hand(x, dim(noisy)), rel=1e-6)
+    assert abs(found[dim] - psnr_by_hand(noisy, dim(x))) > 0.5
+    assert abs(found[dim] - psnr_by_hand(x, dim(x))) > 0.5
+
+
+def test_the_function_is_fed_the_damaged(few):
+    fed = []
+
+    def record(x):
+        fed.append(x)
+        return x
+
+    noise = GaussianNoise(0.3, clip=False)
+    for inputs in (noise, noise, None):
+        scores(lambda x: record(x).clip(0, 1), few.x_test, inputs)
+    np.testing.assert_array_equal(fed[0], fed[1])  # always drawn alike
+    np.testing.assert_array_equal(fed[0], noise(few.x_test))
+    np.testing.assert_array_equal(fed[2], to_float(few.x_test))
+
+
+def test_pieces_have_noise_of_their_own(few):
+    same, fed = np.repeat(few.x_test[:1], 12, axis=0), []
+
+    def record(x):
+        fed.extend(image.tobytes() for image in x)
+        return x
+
+    scores(record, same, GaussianNoise(0.3), chunk=5)
+    assert len(set(fed)) == len(fed) == 12
+
+
+def test_inputs_of_a_piece_are_those_of_its_images(few):
+    """Told apart by a mark that undoes itself: the error is 0 or it is not."""
+    inputs = 255 - few.x_test
+    for chunk in (1000, 7):
+        found = scores(lambda x: 1 - x, few.x_test, inputs, chunk)
+        assert found["mse"] < 1e-12
+    assert scores(lambda x: 1 - x, few.x_test, inputs[::-1])["mse"] > 0.01
+
+
+def test_shown(few):
+    x = to_float(few.x_test)
+    assert shown(x) is x
+    np.testing.assert_array_equal(shown(x[5:9], few.x_test, 5), x[5:9])
+    expected = Hole(4)(x[5:9], seed=5)
+    np.testing.assert_array_equal(shown(x[5:9], Hole(4), 5), expected)
 
 
 # --- held_out_scores ---------------------------------------------------------
@@ -125,6 +193,57 @@ def test_rivals_have_the_code_size(switches, rivals, few):
 def test_scores_of_a_model_for_any_size(few):
     autoencoder = small(image_shape=(None, None, 1))
     assert list(held_out_scores(autoencoder, few))[1:] == ["mean image"]
+
+
+def halves():
+    """Gives back half of what it is shown."""
+    inputs = keras.Input((None, None, 1))
+    return keras.Model(inputs, keras.layers.Rescaling(0.5)(inputs))
+
+
+@pytest.mark.parametrize("way", ["corrupt", "inputs"])
+def test_a_denoiser_beside_its_rivals(way, few):
+    noise = GaussianNoise(0.4, clip=False)
+    noisy = {x: noise(getattr(few, f"x_{x}")) for x in ("train", "val", "test")}
+    images, corrupt = few, noise
+    if way == "inputs":  # files cannot hold what is not clipped
+        noisy = {x: noisy[x].clip(0, 1) for x in noisy}
+        inputs = {f"inputs_{x}": noisy[x] for x in noisy}
+        images, corrupt = dataclasses.replace(few, **inputs), None
+    results = held_out_scores(halves(), images, corrupt)
+    x, clipped = to_float(few.x_test), noisy["test"].clip(0, 1)
+    expected = {
+        "autoencoder": (0.5 * noisy["test"]).clip(0, 1),
+        "input": clipped,
+    }
+    for name in ("Gaussian filter", "median filter"):
+        tuned = classical_denoiser(name, noisy["val"], to_float(few.x_val))
+        expected[name] = tuned(noisy["test"])
+    assert list(results) == list(expected)
+    for name, y in expected.items():
+        assert results[name]["psnr"] == pytest.approx(psnr_by_hand(x, y), rel=1e-5)
+    assert results["Gaussian filter"]["psnr"] > results["input"]["psnr"] + 2
+
+
+@pytest.mark.parametrize("way", ["corrupt", "inputs"])
+def test_an_enlarger_beside_its_rivals(way, few):
+    small_images = Downsample(2)(few.x_test)
+    images, corrupt = few, Downsample(2)
+    if way == "inputs":
+        inputs = {
+            f"inputs_{x}": corrupt(getattr(few, f"x_{x}")) for x in ("val", "test")
+        }
+        images, corrupt = dataclasses.replace(few, **inputs), None
+    inputs = keras.Input((None, None, 1))
+    twice = keras.Model(inputs, keras.layers.UpSampling2D(2)(inputs))
+    results = held_out_scores(twice, images, corrupt)
+    names = ["nearest", "bicubic", "Lanczos"]
+    assert list(results) == ["autoencoder", *names]
+    assert results["autoencoder"] == pytest.approx(results["nearest"], rel=1e-5)
+    for name in names:
+        y = enlarge(small_images, 2, name)
+        expected = psnr_by_hand(to_float(few.x_test), y)
+        assert results[name]["psnr"] == pytest.approx(expected, rel=1e-5)
 
 
 # --- write_report ------------------------------------------------------------
@@ -172,6 +291,33 @@ def test_the_card_says_how_it_was_made(run, few):
 def test_the_card_of_a_model_for_any_size(run, few):
     write_report(run, small(image_shape=(None, None, 1)), few)
     assert "any × any × 1" in (run / "card.md").read_text(encoding="utf-8")
+
+
+def test_the_report_of_a_denoiser(run, few):
+    corrupt = GaussianNoise((0.1, 0.3))
+    settings = json.loads((run / "settings.json").read_text())
+    write_json(run / "settings.json", settings | {"corruption": corrupt.config()})
+    results = write_report(run, halves(), few)
+    assert results == held_out_scores(halves(), few, corrupt)
+    assert list(results) == ["autoencoder", "input", "Gaussian filter", "median filter"]
+    card = (run / "card.md").read_text(encoding="utf-8")
+    assert "restored, from what `GaussianNoise(stddev=(0.1, 0.3), clip=True)`" in card
+    assert "any × any × 1" in card and "through a code" not in card
+    with Image.open(run / "figure.png", formats=["PNG"]) as figure:
+        denoiser = figure.size
+    write_json(run / "settings.json", settings)
+    write_report(run, halves(), few)
+    with Image.open(run / "figure.png", formats=["PNG"]) as figure:
+        # The row of the damaged images makes the difference.
+        assert denoiser[1] > 1.2 * figure.height
+
+
+def test_the_card_of_a_denoising_autoencoder(run, few):
+    settings = json.loads((run / "settings.json").read_text())
+    write_json(run / "settings.json", settings | {"corruption": Hole(5).config()})
+    write_report(run, small(), few)
+    card = (run / "card.md").read_text(encoding="utf-8")
+    assert "14 × 14 × 2 numbers, from what `Hole(side=5, value=0.5)` made" in card
 
 
 def test_rows_of_a_table():

@@ -5,6 +5,7 @@ import random
 import subprocess
 import sys
 import time
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import keras
@@ -12,10 +13,11 @@ import numpy as np
 import pytest
 
 from convae_keras import devices, training
+from convae_keras.corruption import Corruption, Downsample, GaussianNoise
 from convae_keras.data import Images
 from convae_keras.metrics import bce
 from convae_keras.models import conv_autoencoder
-from convae_keras.pipelines import to_float
+from convae_keras.pipelines import make_pipeline, to_float
 from convae_keras.runs import load_run, read_json
 from convae_keras.settings import checked_images
 from convae_keras.training import train, warmup_cosine
@@ -97,6 +99,7 @@ def test_a_run_folder_holds_the_model_and_its_settings(whole, few):
         "learning_rate": 0.03,
         "loss": "binary_crossentropy",
         "seed": 0,
+        "corruption": None,
         "backend": keras.backend.backend(),
     }
 
@@ -131,6 +134,15 @@ def test_trains_in_minus_one_to_one(few):
     assert history["loss"][-1] < history["loss"][0]
     x = 2 * to_float(few[44:]) - 1
     found = ((model.predict(x, verbose=0) - x) ** 2).mean()
+    assert found == pytest.approx(min(history["val_loss"]), rel=1e-4)
+
+
+@pytest.mark.parametrize("loss, power", [("mse", 2), ("mae", 1)])
+def test_the_loss_is_the_one_asked_for(loss, power, few):
+    model = small()
+    history = train(model, few, **OPTIONS, loss=loss)
+    x = to_float(few[44:])
+    found = (np.abs(model.predict(x, verbose=0) - x) ** power).mean()
     assert found == pytest.approx(min(history["val_loss"]), rel=1e-4)
 
 
@@ -226,7 +238,7 @@ def test_bad_images(images, message, monkeypatch, tmp_path):
         ({"learning_rate": -0.1}, "`learning_rate` must be positive. Received: -0.1"),
         ({"learning_rate": np.nan}, "`learning_rate` must be positive. Received: nan"),
         ({"learning_rate": np.inf}, "`learning_rate` must be positive. Received: inf"),
-        ({"loss": "mae"}, "`loss` must be .*Received: 'mae'"),
+        ({"loss": "huber"}, "`loss` must be in .*'mse'.*Received: 'huber'"),
         ({"seed": None}, "`seed` must be an int. Received: None"),
         ({"seed": 0.5}, "`seed` must be an int. Received: 0.5"),
     ],
@@ -240,7 +252,7 @@ def test_bad_options(options, message, few, monkeypatch, tmp_path):
 
 def test_a_loss_that_does_not_fit_the_range(few, monkeypatch):
     monkeypatch.setattr(keras.Model, "fit", refuse_to_fit)
-    with pytest.raises(ValueError, match=r"\[0, 1\].*lie in \[-1, 1\]: use loss='mse'"):
+    with pytest.raises(ValueError, match=r"\[0, 1\].*no.* sigmoid: use loss='mse'"):
         train(minus_one_to_one(), few, loss="binary_crossentropy")
 
 
@@ -404,6 +416,147 @@ def test_a_disk_that_fills(whole, few, tmp_path, monkeypatch):
     again = train(model, few, **OPTIONS, run=run)
     assert without_times(again) == without_times(history)
     assert_same_weights(model, expected)
+
+
+# --- what a denoiser is shown, and what it is asked for ----------------------
+
+
+@dataclass(frozen=True)
+class Negative(Corruption):
+    """Half the contrast, upside down: nothing is drawn, and NumPy can do it too."""
+
+    strength: float = 0.5
+
+    def damage(self, x, seed):
+        return 1 - self.strength * x
+
+
+def affine():
+    """0.7 times what it is shown, and 0.05: neither a copy nor its own inverse."""
+    inputs = keras.Input((28, 28, 1))
+    model = keras.Model(inputs, keras.layers.Conv2D(1, 1)(inputs))
+    model.set_weights([np.full((1, 1, 1, 1), 0.7), np.full(1, 0.05)])
+    return model
+
+
+def given(way, few):
+    """`(images, corrupt)`: the same damage, made on the way or brought along."""
+    cut = {"train": few[:44], "val": few[44:], "test": few[44:]}
+    parts = [array for x in cut.values() for array in (x, None)]
+    images = Images("mine", *parts)
+    if way == "corrupt":
+        return images, Negative()
+    inputs = {f"inputs_{split}": Negative()(x) for split, x in cut.items()}
+    return replace(images, **inputs), None
+
+
+@pytest.mark.parametrize("way", ["corrupt", "inputs"])
+def test_the_denoiser_is_fed_the_damaged_and_scored_against_the_clean(way, few):
+    """NumPy finds both losses, which are others with the two exchanged."""
+    images, corrupt = given(way, few)
+    model = affine()
+    # One step, whose loss is that of the weights above.
+    options = {"epochs": 1, "batch_size": 44, "loss": "mse", "verbose": 0}
+    history = train(model, images, corrupt=corrupt, **options)
+    (kernel,), bias = model.get_weights()[0].ravel(), model.get_weights()[1][0]
+    for key, x, (slope, shift) in [
+        ("loss", to_float(images.x_train), (0.7, 0.05)),
+        ("val_loss", to_float(images.x_val), (kernel, bias)),
+    ]:
+        clean, damaged = np.float64(x), 1 - 0.5 * np.float64(x)
+        right = ((slope * damaged + shift - clean) ** 2).mean()
+        exchanged = ((slope * clean + shift - damaged) ** 2).mean()
+        copied = ((slope * clean + shift - clean) ** 2).mean()
+        assert history[key] == [pytest.approx(right, rel=1e-4)]
+        assert abs(right - exchanged) > 0.01 and abs(right - copied) > 0.01
+
+
+@pytest.mark.parametrize("way", ["corrupt", "inputs"])
+def test_the_damage_is_learnt_to_be_undone(way, few):
+    """`x = 2 - 2 * damaged`; with the two exchanged it would be `1 - x / 2`."""
+    images, corrupt = given(way, few)
+    model = affine()
+    options = {"epochs": 60, "batch_size": 11, "loss": "mse", "verbose": 0}
+    train(model, images, corrupt=corrupt, learning_rate=0.3, **options)
+    kernel, bias = (weight.item() for weight in model.get_weights())
+    assert (kernel, bias) == pytest.approx((-2, 2), abs=0.1)
+
+
+def test_noise_is_other_noise_in_every_epoch_but_not_in_validation(few):
+    """At a rate of almost nothing only what is drawn can change the losses."""
+    options = {"epochs": 3, "batch_size": 44, "loss": "mse", "verbose": 0}
+    options["learning_rate"] = 1e-12
+    model, corrupt = affine(), GaussianNoise(0.5)
+    history = train(model, few, corrupt=corrupt, **options)
+    assert len(set(history["loss"])) == 3
+    assert np.ptp(history["val_loss"]) < 1e-6
+    ((noisy, clean),) = make_pipeline(few[44:], corrupt=corrupt).as_numpy_iterator()
+    np.testing.assert_array_equal(clean, to_float(few[44:]))
+    expected = ((0.7 * noisy + 0.05 - clean) ** 2).mean()
+    assert history["val_loss"][0] == pytest.approx(expected, rel=1e-4)
+    still = train(affine(), few, **options)
+    assert np.ptp(still["loss"]) < 1e-6
+
+
+def test_noise_in_minus_one_to_one(few):
+    model = minus_one_to_one()
+    history = train(model, few, **OPTIONS, corrupt=Negative())
+    x = to_float(few[44:])
+    y = model.predict(2 * Negative()(x) - 1, verbose=0)
+    found = ((y - (2 * x - 1)) ** 2).mean()
+    assert found == pytest.approx(min(history["val_loss"]), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "hook, count", [("on_epoch_end", 1), ("on_train_batch_end", 3)]
+)
+def test_ctrl_c_and_the_same_noise_again(hook, count, few, tmp_path, monkeypatch):
+    options = {**OPTIONS, "corrupt": GaussianNoise((0.1, 0.5))}
+    expected, model, other = small(), small(), small()
+    history = train(expected, few, **options)
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        stop_at(patch, hook, count)
+        train(model, few, **options, run=tmp_path)
+    assert len(read_json(tmp_path / "history.json")["loss"]) == 1
+    again = train(model, few, **options, run=tmp_path)
+    assert without_times(again) == without_times(history)
+    assert_same_weights(model, expected)
+    assert_same_weights(load_run(tmp_path), expected)
+    train(other, few, **OPTIONS, corrupt=GaussianNoise((0.1, 0.4)))
+    assert (other.get_weights()[0] != expected.get_weights()[0]).any()
+
+
+def test_a_run_knows_its_corruption(few, tmp_path, monkeypatch):
+    options = {**OPTIONS, "epochs": 1, "run": tmp_path}
+    train(small(), few, **options, corrupt=GaussianNoise((0.1, 0.5)))
+    settings = read_json(tmp_path / "settings.json")
+    expected = {"name": "GaussianNoise", "stddev": [0.1, 0.5], "clip": True}
+    assert settings["corruption"] == expected
+    monkeypatch.setattr(keras.Model, "fit", refuse_to_fit)
+    train(small(), few, **options, corrupt=GaussianNoise((0.1, 0.5)))
+    for corrupt in (None, GaussianNoise(0.1), GaussianNoise((0.1, 0.5), clip=False)):
+        with pytest.raises(ValueError, match="Different are corruption: there {.*$"):
+            train(small(), few, **options, corrupt=corrupt)
+
+
+def test_inputs_and_a_corruption(few, monkeypatch, tmp_path):
+    monkeypatch.setattr(keras.Model, "fit", refuse_to_fit)
+    images, _ = given("inputs", few)
+    message = r"mine: 44 .* come with inputs. Received: corrupt=Negative\("
+    with pytest.raises(ValueError, match=message):
+        train(affine(), images, run=tmp_path / "run", corrupt=Negative())
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_model_that_gives_another_size_than_the_images(few, monkeypatch):
+    monkeypatch.setattr(keras.Model, "fit", refuse_to_fit)
+    inputs = keras.Input((None, None, 1))
+    same = keras.Model(inputs, keras.layers.Conv2D(1, 1)(inputs))
+    message = r"gives images of shape \(14, 14, 1\). Received: \(28, 28, 1\)"
+    with pytest.raises(ValueError, match=message):
+        train(same, few, corrupt=Downsample(2))
+    with pytest.raises(ValueError, match=r"takes images .*Received: \(14, 14, 1\)"):
+        train(affine(), few, corrupt=Downsample(2))
 
 
 # --- the kill test -----------------------------------------------------------

@@ -1,0 +1,367 @@
+"""Damage to images: drawn from a seed, of the strength asked for, the same anywhere."""
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from convae_keras.corruption import (
+    Corruption,
+    Downsample,
+    Fog,
+    GaussianNoise,
+    Hole,
+    SaltAndPepper,
+    from_config,
+)
+from convae_keras.pipelines import to_float
+
+DRAWN = [
+    GaussianNoise(0.5),
+    GaussianNoise(0.1, clip=False),
+    GaussianNoise((0.0, 0.4)),
+    SaltAndPepper(0.2),
+    SaltAndPepper((0.1, 0.9)),
+    Hole(3, 0.25),
+    Fog(),
+    Fog(blur=0.0, contrast=0.5, stddev=0.0),
+]
+STILL = [Downsample(), Downsample(3, "bicubic")]
+EVERY = [*DRAWN, *STILL]
+
+
+@pytest.fixture
+def pixels():
+    """uint8 `(6, 11, 14, 3)`, no two images alike."""
+    return np.random.default_rng(0).integers(0, 256, (6, 11, 14, 3), "uint8")
+
+
+def grey(n, height=20, width=24):
+    """Images of one grey, far from black and white; float32."""
+    return np.full((n, height, width, 1), 0.5, "float32")
+
+
+# --- what all of them share --------------------------------------------------
+
+
+@pytest.mark.parametrize("corrupt", EVERY, ids=str)
+def test_the_damage_comes_from_the_seed(corrupt, pixels):
+    first, again, other = (corrupt(pixels, seed=seed) for seed in (3, 3, 4))
+    assert isinstance(first, np.ndarray) and first.dtype == "float32"
+    np.testing.assert_array_equal(first, again)
+    assert np.array_equal(first, other) == (corrupt in STILL)
+
+
+@pytest.mark.parametrize("corrupt", DRAWN, ids=str)
+def test_every_image_of_a_batch_has_its_own_damage(corrupt, pixels):
+    same = np.repeat(pixels[:1], 50, axis=0)
+    damaged = corrupt(same, seed=1)
+    # A hole of 3 has 108 places; the others never come out alike.
+    least = 25 if isinstance(corrupt, Hole) else 50
+    assert len({image.tobytes() for image in damaged}) >= least
+
+
+@pytest.mark.parametrize("corrupt", EVERY, ids=str)
+def test_the_range(corrupt, pixels):
+    # The hardest there is: black beside white.
+    damaged = corrupt(255 * (pixels > 127).astype("uint8"))
+    clipped = getattr(corrupt, "clip", True)
+    inside = 0 <= damaged.min() and damaged.max() <= 1
+    assert inside == clipped and np.isfinite(damaged).all()
+
+
+@pytest.mark.parametrize("corrupt", EVERY, ids=str)
+def test_bytes_and_floats_are_damaged_alike(corrupt, pixels):
+    expected, before = corrupt(pixels, seed=2), pixels.copy()
+    np.testing.assert_array_equal(corrupt(to_float(pixels), seed=2), expected)
+    np.testing.assert_array_equal(pixels, before)  # the originals stay whole
+
+
+@pytest.mark.parametrize("sizes", [(11, 14), (None, None)])
+@pytest.mark.parametrize("corrupt", EVERY, ids=str)
+def test_pipelines_and_arrays_are_damaged_alike(corrupt, sizes, pixels):
+    """Inside `map`, where nobody knows yet how many images a batch has."""
+    x = to_float(pixels)
+    signature = tf.TensorSpec((None, *sizes, 3))
+    batches = tf.data.Dataset.from_generator(lambda: [x], output_signature=signature)
+    batches = batches.map(lambda x: corrupt(x, tf.constant([0, 5], "int64")))
+    (found,) = batches.as_numpy_iterator()
+    np.testing.assert_allclose(found, corrupt(pixels, seed=5), atol=1e-6)
+
+
+@pytest.mark.parametrize("corrupt", EVERY, ids=str)
+def test_comes_back_from_json(corrupt):
+    again = from_config(json.loads(json.dumps(corrupt.config())))
+    assert again == corrupt and type(again) is type(corrupt)
+    assert hash(again) == hash(corrupt)  # no list where there was a tuple
+
+
+def test_no_corruption_has_no_config():
+    assert from_config(None) is None
+    with pytest.raises(
+        ValueError, match="`name` must be in .*'Fog'.*Received: 'Smear'"
+    ):
+        from_config({"name": "Smear"})
+    with pytest.raises(ValueError, match="Received: None"):
+        from_config({})
+    with pytest.raises(ValueError, match="No Hole is made of .*'depth'"):
+        from_config({"name": "Hole", "depth": 3})
+
+
+RANGE = "must be a number from 0 to {}, or .low, high. inside them. Received: {}"
+
+
+@pytest.mark.parametrize(
+    "kind, options, message",
+    [
+        (GaussianNoise, {"stddev": -0.1}, "`stddev` " + RANGE.format(10, "-0.1")),
+        (GaussianNoise, {"stddev": 11}, "`stddev` " + RANGE.format(10, 11)),
+        (GaussianNoise, {"stddev": np.nan}, "`stddev` .*Received: nan"),
+        (GaussianNoise, {"stddev": None}, "`stddev` .*Received: None"),
+        (GaussianNoise, {"stddev": "0.1"}, "`stddev` .*Received: '0.1'"),
+        (GaussianNoise, {"stddev": (0.2, 0.1)}, r"`stddev` .*\(0.2, 0.1\)"),
+        (GaussianNoise, {"stddev": (0.1,)}, r"`stddev` .*\(0.1,\)"),
+        (GaussianNoise, {"stddev": (0, 0.1, 0.2)}, r"`stddev` .*\(0, 0.1, 0.2\)"),
+        (GaussianNoise, {"stddev": ()}, r"`stddev` .*\(\)"),
+        (SaltAndPepper, {"amount": 1.1}, "`amount` " + RANGE.format(1, 1.1)),
+        (SaltAndPepper, {"amount": (-0.1, 1)}, r"`amount` .*\(-0.1, 1\)"),
+        (Hole, {"side": 0}, "`side` must be a positive int. Received: 0"),
+        (Hole, {"side": -2}, "`side` must be a positive int. Received: -2"),
+        (Hole, {"side": 2.5}, "`side` must be a positive int. Received: 2.5"),
+        (Hole, {"value": 1.5}, "`value` .*Received: 1.5"),
+        (Fog, {"blur": -1}, "`blur` must be a number from 0 to 100. Received: -1"),
+        (Fog, {"blur": (1, 2)}, "`blur` must be a number from 0 to 100."),
+        (Fog, {"contrast": 0}, "`contrast` must be a number from 0.01 to 1"),
+        (Hole, {"value": (0.1, 0.3)}, "`value` must be a number from 0 to 1."),
+        (Hole, {"side": True}, "`side` must be a positive int. Received: True"),
+        (Fog, {"contrast": 1.2}, "`contrast` .*Received: 1.2"),
+        (Fog, {"contrast": (0.5, 1.2)}, r"`contrast` .*\(0.5, 1.2\)"),
+        (Fog, {"stddev": -1}, "`stddev` .*Received: -1"),
+        (Downsample, {"factor": 1}, "`factor` must be an int of 2 or more.*: 1"),
+        (Downsample, {"factor": 2.0}, "`factor` must be .*Received: 2.0"),
+        (Downsample, {"method": "nearest"}, "`method` must be 'box' .*: 'nearest'"),
+    ],
+)
+def test_bad_options(kind, options, message):
+    with pytest.raises(ValueError, match=message):
+        kind(**options)
+
+
+def test_images_are_checked():
+    with pytest.raises(ValueError, match=r"`x` must be .*divide by 255"):
+        Fog()(np.full((3, 8, 8, 1), 255.0))
+
+
+# --- Gaussian noise ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("stddev", [0.05, 0.5, 2])
+def test_the_noise_has_the_deviation_asked_for(stddev):
+    noise = GaussianNoise(stddev, clip=False)(grey(200)) - 0.5
+    n = noise.size  # 96,000: five standard errors on either side
+    assert abs(noise.mean()) < 5 * stddev / n**0.5
+    assert abs(noise.std() / stddev - 1) < 5 / (2 * n) ** 0.5
+    # Of a normal distribution: 68.3 % within one deviation, 95.4 % within two.
+    for deviations, share in [(1, 0.6827), (2, 0.9545)]:
+        within = (np.abs(noise) < deviations * stddev).mean()
+        assert within == pytest.approx(share, abs=0.01)
+
+
+def test_pixels_and_channels_have_noise_of_their_own(pixels):
+    x = np.full((300, 4, 4, 3), 0.5, "float32")
+    noise = (GaussianNoise(0.3, clip=False)(x) - 0.5).reshape(300, -1)
+    correlations = np.corrcoef(noise.T) - np.eye(48)
+    assert np.abs(correlations).max() < 5.5 / 300**0.5
+
+
+def test_clipping_is_the_last_step(pixels):
+    free = GaussianNoise(0.5, clip=False)(pixels, seed=3)
+    clipped = GaussianNoise(0.5)(pixels, seed=3)
+    np.testing.assert_array_equal(clipped, free.clip(0, 1))
+    assert (clipped != free).mean() > 0.1
+
+
+def test_a_range_draws_a_deviation_for_each_image():
+    noisy = GaussianNoise((0.1, 0.3), clip=False)(grey(400, 40, 40))
+    found = noisy.std(axis=(1, 2, 3))
+    # 1,600 pixels tell a deviation to 2 %.
+    assert 0.09 < found.min() < 0.11 and 0.28 < found.max() < 0.33
+    # Evenly: a quarter of them in each quarter.
+    counts = np.histogram(found, np.linspace(0.1, 0.3, 5))[0]
+    assert counts.min() > 65
+
+
+def test_no_noise(pixels):
+    np.testing.assert_array_equal(GaussianNoise(0)(pixels), to_float(pixels))
+
+
+# --- salt and pepper ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("amount", [0, 0.02, 0.3, 1])
+def test_the_share_of_salt_and_of_pepper(amount):
+    damaged = SaltAndPepper(amount)(grey(200))
+    for value in (0, 1):
+        share = (damaged == value).mean()
+        assert share == pytest.approx(amount / 2, abs=5 * (amount / 2 / 96_000) ** 0.5)
+    assert set(np.unique(damaged)) <= {0, 0.5, 1}
+
+
+def test_salt_and_pepper_take_whole_pixels():
+    x = np.full((50, 9, 9, 3), 0.5, "float32")
+    damaged = SaltAndPepper(0.5)(x)
+    assert (damaged == damaged[..., :1]).all() and (damaged != 0.5).any()
+
+
+def test_a_range_draws_an_amount_for_each_image():
+    damaged = SaltAndPepper((0.2, 0.8))(grey(300, 40, 40)) != 0.5
+    shares = damaged.mean(axis=(1, 2, 3))
+    assert 0.15 < shares.min() < 0.23 and 0.77 < shares.max() < 0.85
+
+
+# --- holes -------------------------------------------------------------------
+
+
+@settings(max_examples=25)
+@given(
+    height=st.integers(2, 9),
+    width=st.integers(2, 9),
+    side=st.integers(1, 9),
+    seed=st.integers(0, 2**31),
+)
+def test_a_hole_is_a_square_inside_the_image(height, width, side, seed):
+    side = min(side, height, width)
+    x = np.full((5, height, width, 3), 0.25, "float32")
+    for image in Hole(side, 0.75)(x, seed):
+        inside = (image == 0.75).all(axis=-1)
+        assert (image[~inside] == 0.25).all()
+        rows, columns = inside.any(axis=1), inside.any(axis=0)
+        np.testing.assert_array_equal(inside, np.outer(rows, columns))
+        for line in (rows, columns):
+            (places,) = np.nonzero(line)
+            assert len(places) == side == places[-1] - places[0] + 1
+
+
+def test_holes_are_everywhere():
+    """Also in the corners, and at each place as often."""
+    x = np.zeros((6000, 5, 6, 1), "float32")
+    damaged = Hole(3, 1.0)(x)[..., 0]
+    places = [tuple(np.argwhere(image)[0]) for image in damaged]
+    counts = np.zeros((5, 6), int)
+    for place in places:
+        counts[place] += 1
+    # 3 × 4 places, 500 times each: five standard deviations.
+    assert (np.abs(counts[:3, :4] - 500) < 5 * 500**0.5).all()
+    assert counts[:3, :4].sum() == 6000
+
+
+# --- fog ---------------------------------------------------------------------
+
+
+def blurred(image, stddev):
+    """float64: one row, then one column at a time, mirrored at the borders."""
+    radius = int(np.ceil(3 * stddev))
+    kernel = np.exp(-(np.arange(-radius, radius + 1) ** 2) / (2 * stddev**2))
+    kernel /= kernel.sum()
+    for axis in (0, 1):
+        margin = [(radius, radius) if i == axis else (0, 0) for i in range(3)]
+        padded = np.pad(np.float64(image), margin, "symmetric")
+        lines = (
+            np.take(padded, range(i, i + image.shape[axis]), axis)
+            for i in range(2 * radius + 1)
+        )
+        image = sum(w * line for w, line in zip(kernel, lines, strict=True))
+    return image
+
+
+@pytest.mark.parametrize("stddev", [0.4, 1, 2.3])
+def test_fog_blurs(stddev, pixels):
+    expected = [blurred(image, stddev) for image in to_float(pixels)]
+    found = Fog(blur=stddev, contrast=1.0, stddev=0)(pixels)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_fog_takes_contrast_and_moves_what_is_left():
+    x = np.zeros((300, 4, 4, 1), "float32")
+    x[:, :2] = 1
+    foggy = Fog(blur=0, contrast=(0.2, 0.6), stddev=0)(x)
+    black, white = foggy[:, 3, 0, 0], foggy[:, 0, 0, 0]
+    contrast = white - black
+    assert 0.2 <= contrast.min() < 0.22 and 0.58 < contrast.max() <= 0.6001
+    # Anywhere between black left black and white left white.
+    place = black / (1 - contrast)
+    assert place.min() < 0.02 and place.max() > 0.98
+    assert abs(np.corrcoef(place, contrast)[0, 1]) < 5 / 300**0.5
+
+
+def test_fog_ends_in_noise():
+    foggy = Fog(blur=3, contrast=0.2, stddev=0.02)(grey(100))
+    deviations = foggy.std(axis=(1, 2, 3))
+    assert deviations.mean() == pytest.approx(0.02, rel=0.03)
+
+
+# --- downsampling ------------------------------------------------------------
+
+
+def means_of_blocks(x, factor):
+    n, height, width, channels = x.shape
+    x = x[:, : height // factor * factor, : width // factor * factor]
+    shape = (n, height // factor, factor, width // factor, factor, channels)
+    return x.reshape(shape).mean(axis=(2, 4))
+
+
+def by_pillow(x, factor):
+    height, width = (side // factor for side in x.shape[1:3])
+    x = x[:, : height * factor, : width * factor]
+    resize = [(width, height), Image.Resampling.BICUBIC]
+    small = [
+        [np.asarray(Image.fromarray(image[..., i]).resize(*resize)) for i in range(3)]
+        for image in x
+    ]
+    return np.moveaxis(small, 1, -1).clip(0, 1)
+
+
+@pytest.mark.parametrize("factor", [2, 3, 4, 11])
+@pytest.mark.parametrize(
+    "method, reference", [("box", means_of_blocks), ("bicubic", by_pillow)]
+)
+def test_downsampling(method, reference, factor, pixels):
+    # Black and white, so that the bicubic overshoots.
+    x = (to_float(pixels) > 0.5).astype("float32")
+    found = Downsample(factor, method)(x)
+    assert found.shape == (6, 11 // factor, 14 // factor, 3)
+    np.testing.assert_allclose(found, reference(x, factor), atol=1e-5)
+
+
+def test_bicubic_downsampling_overshoots_and_is_clipped():
+    x = np.zeros((1, 8, 8, 3), "float32")
+    x[:, :, 4:] = 1
+    large = Image.fromarray(x[0, ..., 0])
+    assert np.asarray(large.resize((4, 4), Image.Resampling.BICUBIC)).max() > 1.01
+    assert Downsample(2, "bicubic")(x).max() == 1
+
+
+# --- one's own ---------------------------------------------------------------
+
+
+def test_a_corruption_of_ones_own(pixels):
+    @dataclass(frozen=True)
+    class Dim(Corruption):
+        share: float = 0.5
+
+        def damage(self, x, seed):
+            return x * self.share
+
+    np.testing.assert_allclose(Dim(0.25)(pixels), pixels / 1020, atol=1e-6)
+    assert from_config({"name": "Dim", "share": 0.1}) == Dim(0.1)
+
+
+@pytest.mark.parametrize("corrupt", [Hole(12), Downsample(20)])
+def test_images_with_too_little_room(corrupt):
+    with pytest.raises(ValueError, match="at most a side of the images, .8, 8."):
+        corrupt(np.zeros((2, 8, 8, 1), "uint8"))
