@@ -107,7 +107,7 @@ def apply(model, source, destination, overwrite=False):
     source, destination = Path(source), Path(destination)
     jobs = _jobs(source, destination)
     taken = [str(target) for _, target in jobs if target.exists()]
-    free = "files that do not exist yet, unless they may be overwritten"
+    free = "files that do not exist yet, or `overwrite` (--overwrite) given"
     expect(overwrite or not taken, "destination", free, ", ".join(taken[:5]))
     written, skipped = [], {}
     for path, target in tqdm(jobs, "applying", disable=len(jobs) < 2):
