@@ -15,6 +15,7 @@ from convae_keras.devices import set_up_device
 from convae_keras.metrics import bce_floor
 from convae_keras.models import conv_autoencoder
 from convae_keras.options import check_task, parser
+from convae_keras.patches import PATCH_SIZE
 from convae_keras.pipelines import chunks, expect, to_float
 from convae_keras.reports import held_out_scores, score_rows, shown, write_report
 from convae_keras.restorers import restorer
@@ -29,7 +30,6 @@ NOISE = (0.0, 0.2)
 # What a restorer is trained with, where nothing else is said: as many images in
 # a batch as hold that many pixels.
 PIXELS, LEARNING_RATE = 80_000, 0.002
-PATCH_SIZE = 72
 
 
 def main(argv=None):
@@ -138,7 +138,7 @@ def _recipe(arguments, preset, images):
     if preset == "restorer":
         batch_size = max(8, PIXELS // int(np.prod(images.image_shape[:2])))
         own = {"batch_size": batch_size, "learning_rate": LEARNING_RATE, "loss": "mae"}
-        recipe = {name: recipe[name] or own[name] for name in names}
+        recipe = {n: own[n] if recipe[n] is None else recipe[n] for n in names}
     return recipe
 
 

@@ -83,7 +83,7 @@ def _add_apply(verb):
 
 
 def _add_data(add):
-    sources = "mnist, fashion_mnist, cifar10, mnist5k, an .npz or a folder"
+    sources = "mnist, fashion_mnist, cifar10, mnist5k, photographs, an .npz, a folder"
     add("--data", metavar="SOURCE", help=f"{sources} (default: CONVAE_DATA, or mnist)")
     size = "of a folder's images: side, or height and width"
     add("--image-size", type=int, nargs="+", metavar="PIXELS", help=size)

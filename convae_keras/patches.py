@@ -31,6 +31,8 @@ PHOTOGRAPHS = {
     "val": ("camera.png", "flower.jpg"),
     "test": ("chelsea.png", "china.jpg", "coffee.png"),
 }
+# Pixels a side. It divides by 2, 3 and 4, the usual scales.
+PATCH_SIZE = 72
 # A folder of large photographs gives no more patches than this, in all.
 MOST_PATCHES = 20_000
 PAIRED = ("input", "target")
@@ -64,7 +66,7 @@ def photographs(split, color="rgb"):
     return found
 
 
-def photograph_patches(patch_size=72, color="rgb"):
+def photograph_patches(patch_size=PATCH_SIZE, color="rgb"):
     """Patches of those photographs.
 
     Args:
@@ -151,7 +153,7 @@ def is_paired(folder):
     return all((Path(folder) / name).is_dir() for name in PAIRED)
 
 
-def read_patches(folder, patch_size=72, color=None, seed=0):
+def read_patches(folder, patch_size=PATCH_SIZE, color=None, seed=0):
     """Cuts the images in a folder into patches, without resizing them.
 
     Folders `input/` and `target/` hold the damaged and the whole version of
@@ -162,8 +164,7 @@ def read_patches(folder, patch_size=72, color=None, seed=0):
     Args:
         folder: path.
         patch_size: int, a side in pixels, of the damaged where there are pairs.
-            (72 divides by 2, 3 and 4, the usual scales.) Smaller images are
-            skipped, and named in a warning.
+            Smaller images are skipped, and named in a warning.
         color: `"grey"`, `"rgb"`, or None for `"rgb"`.
         seed: int, for the order of the files, and for which patches are taken
             where there are more than 20,000 in all (`MOST_PATCHES`).
