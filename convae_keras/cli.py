@@ -58,13 +58,13 @@ def main(argv=None):
 
 
 def _images(arguments, restores):
+    is_folder = arguments.data is not None and Path(arguments.data).is_dir()
+    if restores and is_folder and arguments.image_size is None:
+        # Restoring is learnt from photographs as they are, not from small copies.
+        arguments.patch_size = arguments.patch_size or PATCH_SIZE
     names = ("image_size", "color", "fit", "patch_size")
     options = {name: getattr(arguments, name) for name in names}
     options = {name: value for name, value in options.items() if value is not None}
-    is_folder = arguments.data is not None and Path(arguments.data).is_dir()
-    if restores and is_folder and "image_size" not in options:
-        # Restoring is learnt from photographs as they are, not from small copies.
-        options.setdefault("patch_size", PATCH_SIZE)
     images = load_images(arguments.data, **options)
     print(images)
     return images
@@ -84,6 +84,7 @@ def _train(arguments):
         epochs=_epochs(images) if arguments.epochs is None else arguments.epochs,
         seed=arguments.seed,
         corrupt=corrupt,
+        turn=_turn(arguments, images),
         run=run,
         tensorboard=arguments.tensorboard,
         **_recipe(arguments, preset, images),
@@ -104,15 +105,24 @@ def _corruption(arguments, task, images):
         wanted = "a task, with images in input/ and target/"
         expect(images.inputs_train is None, "--task", wanted, task)
     if images.inputs_train is not None:
-        given = (arguments.noise, arguments.scale)
-        expect(given == (None, None), "--noise` and `--scale", "left out", given)
+        given = (arguments.noise, arguments.scale, arguments.downsampling)
+        names = "--noise`, `--scale` and `--downsampling"
+        expect(given == (None, None, None), names, "left out", given)
         return None
     if task == "denoise":
         noise = arguments.noise or NOISE
         return GaussianNoise(noise[0] if len(noise) == 1 else tuple(noise))
     if task == "super-resolution":
-        return Downsample(2 if arguments.scale is None else arguments.scale)
+        scale = 2 if arguments.scale is None else arguments.scale
+        return Downsample(scale, arguments.downsampling or "box")
     return None
+
+
+def _turn(arguments, images):
+    if arguments.turn is not None:
+        return arguments.turn
+    # A photograph's patch is a photograph whichever way it lies.
+    return images.name == "photographs" or arguments.patch_size is not None
 
 
 def _model(arguments, task, images, corrupt):

@@ -15,6 +15,8 @@ import tensorflow as tf
 
 from convae_keras.pipelines import expect, to_float
 
+DOWNSAMPLING = ("box", "bicubic")
+
 
 class Corruption:
     """What all of them share: arrays in, arrays out; tensors in, tensors out.
@@ -185,8 +187,8 @@ class Downsample(Corruption):
     def __post_init__(self):
         whole = type(self.factor) is int and self.factor > 1
         expect(whole, "factor", "an int of 2 or more", self.factor)
-        good = self.method in ("box", "bicubic")
-        expect(good, "method", "'box' or 'bicubic'", repr(self.method))
+        good = self.method in DOWNSAMPLING
+        expect(good, "method", f"in {DOWNSAMPLING}", repr(self.method))
 
     def damage(self, x, seed):
         _check_room("factor", self.factor, x)

@@ -2,6 +2,7 @@
 
 import argparse
 
+from convae_keras.corruption import DOWNSAMPLING
 from convae_keras.pipelines import expect
 from convae_keras.runs import PRETRAINED
 
@@ -35,7 +36,9 @@ def check_task(arguments):
         ValueError: naming the option.
     """
     task = arguments.task
-    for option, owner in (("noise", "denoise"), ("scale", "super-resolution")):
+    owners = {"noise": "denoise", "scale": "super-resolution"}
+    owners["downsampling"] = "super-resolution"
+    for option, owner in owners.items():
         given = getattr(arguments, option)
         good = given is None or task == owner
         expect(good, f"--{option}", f"left out, or --task {owner}", given)
@@ -56,6 +59,10 @@ def _add_train(verb):
     noise = "denoise: where white is 1; two numbers for a range (default: 0 0.2)"
     add("--noise", type=float, nargs="+", metavar="STDDEV", help=noise)
     add("--scale", type=int, help="super-resolution: how many times larger (2)")
+    ways = "super-resolution: how the small images are made (default: box)"
+    add("--downsampling", choices=DOWNSAMPLING, help=ways)
+    turn = "show square images turned and mirrored, too (default: for patches)"
+    add("--turn", action=argparse.BooleanOptionalAction, help=turn)
     add("--out", metavar="RUN", help="run folder (default: runs/PRESET-DATA)")
     add("--epochs", type=int, help="default: as many as show 150,000 images")
     add("--batch-size", type=int)

@@ -77,7 +77,7 @@ def photograph_patches(patch_size=PATCH_SIZE, color="rgb"):
         dict of `x_train`, `x_val`, `x_test`: uint8 `(n, patch_size, patch_size,
         channels)`, no two of them with a photograph in common. Those to train on
         overlap, are taken from each photograph at its own and at half its size,
-        are turned and mirrored by chance, and half of them coloured by chance.
+        and half of them are coloured by chance.
 
     Raises:
         ValueError: if `patch_size` is larger than the smallest of them at half
@@ -91,7 +91,7 @@ def photograph_patches(patch_size=PATCH_SIZE, color="rgb"):
         if split == "train":
             halves = [np.atleast_3d(_half(np.squeeze(image))) for image in images]
             patches = [cut(i, patch_size, patch_size // 3) for i in [*images, *halves]]
-            parts["x_train"] = _coloured(_turned(np.concatenate(patches)))
+            parts["x_train"] = _coloured(np.concatenate(patches))
         else:
             patches = [cut(image, patch_size) for image in images]
             parts[f"x_{split}"] = np.concatenate(patches)
@@ -101,16 +101,6 @@ def photograph_patches(patch_size=PATCH_SIZE, color="rgb"):
 def _half(image):
     size = (image.shape[1] // 2, image.shape[0] // 2)
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
-
-
-def _turned(patches):
-    """Each patch in one of the eight ways that a square can lie."""
-    ways = np.random.RandomState(0).randint(8, size=len(patches))
-    turned = np.empty_like(patches)
-    for way in range(8):
-        chosen = np.rot90(patches[ways == way], way % 4, axes=(1, 2))
-        turned[ways == way] = chosen[:, ::-1] if way > 3 else chosen
-    return turned
 
 
 def _coloured(patches):

@@ -5,6 +5,8 @@ import tensorflow as tf
 
 # Bytes that are looked at together, so that a set on the disk streams.
 CHUNK = 2**24
+# Folded into a batch's key to draw its turn; corruptions fold in smaller numbers.
+TURN = 100
 
 
 def expect(condition, name, expected, received):
@@ -111,6 +113,7 @@ def make_pipeline(
     steps_per_epoch=None,
     corrupt=None,
     inputs=None,
+    turn=False,
 ):
     """Batches of (input, target) for `fit`.
 
@@ -135,6 +138,8 @@ def make_pipeline(
         corrupt: `Corruption`, or None. What it draws depends on `seed`, the
             epoch and the batch alone; without `seed`, on the batch.
         inputs: images, as many as `x`, or None.
+        turn: bool, lay each batch, input and target alike, in one of the eight
+            ways that a square can lie, drawn as what `corrupt` draws is.
 
     Returns:
         `tf.data.Dataset` of pairs of float32 `(batch_size, height, width,
@@ -143,7 +148,7 @@ def make_pipeline(
     Raises:
         ValueError: for arrays that are not images, a batch size below one,
             more steps than batches, another range, `inputs` of another number,
-            or both `inputs` and `corrupt`.
+            both `inputs` and `corrupt`, or images to turn that are not square.
     """
     x, pixel_range = check_images(x), _check_range(pixel_range)
     n, whole = len(x), isinstance(batch_size, int | np.integer)
@@ -154,11 +159,16 @@ def make_pipeline(
     expect(1 <= steps <= full, "steps_per_epoch", f"from 1 to {full}", steps)
 
     show = _shower(n, corrupt, inputs)
+    check_turn(turn, x.shape[1:])
 
     def pair(key, step, indices):
+        # Not the key that the epoch was shuffled with.
+        key = tf.random.experimental.stateless_fold_in(key, step + 1)
         targets = _scale(gather(indices), tf.cast, (0, 1))
-        shown = show(key, step, indices, targets)
-        return tuple(_stretch(images, pixel_range) for images in (shown, targets))
+        images = show(key, indices, targets), targets
+        if turn:
+            images = (_turned(each, key) for each in images)
+        return tuple(_stretch(each, pixel_range) for each in images)
 
     if seed is None:
         batches = tf.data.Dataset.range(n).batch(batch_size).enumerate()
@@ -189,17 +199,22 @@ def _shower(n, corrupt, inputs):
         inputs = check_images(inputs, "inputs")
         expect(len(inputs) == n, "inputs", f"{n} images", len(inputs))
         gather = _gatherer(inputs)
-        return lambda key, step, indices, targets: _scale(
-            gather(indices), tf.cast, (0, 1)
-        )
+        return lambda key, indices, targets: _scale(gather(indices), tf.cast, (0, 1))
+    return lambda key, indices, targets: corrupt(targets, key) if corrupt else targets
 
-    def show(key, step, indices, targets):
-        if corrupt is None:
-            return targets
-        # Not the key that the epoch was shuffled with.
-        return corrupt(targets, tf.random.experimental.stateless_fold_in(key, step + 1))
 
-    return show
+def check_turn(turn, image_shape):
+    """Raises a `ValueError` if images of that shape cannot be turned but should."""
+    square = image_shape[0] == image_shape[1]
+    expect(square or not turn, "turn", "False, or the images square", image_shape)
+
+
+def _turned(images, key):
+    key = tf.random.experimental.stateless_fold_in(key, TURN)
+    way = tf.random.stateless_uniform((), key, 0, 8, tf.int32)
+    turned = tf.image.rot90(images, way)
+    turned = tf.cond(way < 4, lambda: turned, lambda: tf.reverse(turned, [2]))
+    return tf.ensure_shape(turned, images.shape)
 
 
 def _gatherer(x):

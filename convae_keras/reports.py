@@ -170,9 +170,9 @@ A convolutional autoencoder of {parameters:,} parameters.
 - Data: {data}.
 - Input: float32 `(n, {image})`, pixels in {pixel_range}.
 - {task}
-- Training: {epochs} epochs in batches of {batch_size}, loss `{loss}`, Adam with a
-  warmed-up cosine from {learning_rate}, seed {seed}. Kept are the weights of the best
-  epoch on validation images.
+- Training: {epochs} epochs in batches of {batch_size}{turned}, loss `{loss}`, Adam
+  with a warmed-up cosine from {learning_rate}, seed {seed}. Kept are the weights of
+  the best epoch on validation images.
 - Limits: it knows images like those. What it makes of others is a mixture of them.
 
 On the test images, which had no part in training or in any choice:
@@ -195,8 +195,9 @@ def _card(name, autoencoder, settings, results):
         task = "Output: the images, restored"
     task += f", from what `{corrupt}` made of them." if corrupt else "."
     image = _sides(autoencoder.input_shape[1:])
-    table = "\n".join(rows)
-    return CARD.format(**settings, name=name, image=image, task=task, table=table)
+    turned = ", turned and mirrored by chance" if settings.get("turn") else ""
+    values = {"name": name, "image": image, "task": task, "turned": turned}
+    return CARD.format(**settings, **values, table="\n".join(rows))
 
 
 def _sides(shape):

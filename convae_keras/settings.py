@@ -9,7 +9,7 @@ import numpy as np
 
 from convae_keras.data import Images
 from convae_keras.models import pixel_range
-from convae_keras.pipelines import check_images
+from convae_keras.pipelines import check_images, check_turn
 
 LOSSES = ("mse", "mae", "binary_crossentropy")
 
@@ -58,20 +58,30 @@ def _check_shape(verb, expected, received):
 
 
 def checked_settings(
-    autoencoder, images, epochs, batch_size, learning_rate, loss, seed, corrupt=None
+    autoencoder,
+    images,
+    epochs,
+    batch_size,
+    learning_rate,
+    loss,
+    seed,
+    corrupt=None,
+    turn=False,
 ):
     """All that decides a training's outcome, with the defaults filled in.
 
     Args:
-        autoencoder, images, epochs, batch_size, learning_rate, loss, seed, corrupt:
-            as in `train`.
+        autoencoder, images, epochs, batch_size, learning_rate, loss, seed, corrupt,
+            turn: as in `train`.
 
     Returns:
         dict of plain values, fit for `settings.json`.
 
     Raises:
-        ValueError: for numbers below one, or a loss that does not fit.
+        ValueError: for numbers below one, a loss that does not fit, or images to
+            turn that are not square.
     """
+    check_turn(turn, images.image_shape)
     small = autoencoder.count_params() <= 10_000
     batch_size = (64 if small else 128) if batch_size is None else batch_size
     if learning_rate is None:
@@ -95,6 +105,7 @@ def checked_settings(
         "loss": _checked_loss(autoencoder, loss),
         "seed": seed,
         "corruption": corrupt and corrupt.config(),
+        "turn": bool(turn),
         "backend": keras.backend.backend(),
     }
 

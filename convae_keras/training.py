@@ -53,6 +53,7 @@ def train(
     loss=None,
     seed=0,
     corrupt=None,
+    turn=False,
     run=None,
     tensorboard=False,
     verbose=1,
@@ -87,6 +88,9 @@ def train(
         seed: int, for the order of the images and what `corrupt` draws.
         corrupt: `Corruption` of `convae_keras.corruption`, drawn anew in every
             epoch, on the validation images always the same; or None.
+        turn: bool, show the training images turned and mirrored, in one of the
+            eight ways that a square can lie, drawn anew in every epoch. For
+            photographs; a digit upside down is another digit, or none.
         run: str or `Path`, a run folder, or None.
         tensorboard: bool, write logs for TensorBoard to `run/logs`.
         verbose: 0, 1 (a bar an epoch) or 2 (a line an epoch), as in `fit`.
@@ -103,7 +107,15 @@ def train(
     """
     images = checked_images(autoencoder, images, corrupt)
     settings = checked_settings(
-        autoencoder, images, epochs, batch_size, learning_rate, loss, seed, corrupt
+        autoencoder,
+        images,
+        epochs,
+        batch_size,
+        learning_rate,
+        loss,
+        seed,
+        corrupt,
+        turn,
     )
     if tensorboard and run is None:
         raise ValueError("`tensorboard=True` needs a `run` folder. Received: None")
@@ -161,7 +173,7 @@ def _pipelines(images, corrupt, settings, first_epoch, steps):
     shared = {key: settings[key] for key in ("batch_size", "pixel_range")}
     shared["corrupt"] = corrupt
     order = {"seed": settings["seed"], "first_epoch": first_epoch}
-    order["steps_per_epoch"] = steps
+    order |= {"steps_per_epoch": steps, "turn": settings["turn"]}
     train = make_pipeline(images.x_train, **shared, **order, inputs=images.inputs_train)
     validation = make_pipeline(images.x_val, **shared, inputs=images.inputs_val)
     return {"x": train, "validation_data": validation, "steps_per_epoch": steps}

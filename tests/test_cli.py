@@ -145,7 +145,7 @@ def test_options_reach_what_they_name(pictures, monkeypatch, capsys):
     monkeypatch.setattr(cli, "train", train)
     arguments = "--preset reference --latent-dim 7 --epochs 5 --batch-size 3 --seed 9"
     arguments += " --learning-rate 0.5 --loss mse --tensorboard --out mine"
-    arguments += " --image-size 9 --color rgb --fit pad"
+    arguments += " --image-size 9 --color rgb --fit pad --turn"
     main(["train", *arguments.split(), "--data", str(pictures)])
     assert seen.pop("autoencoder").encoder.output_shape == (None, 7)
     assert seen.pop("images").image_shape == (9, 9, 3)
@@ -156,6 +156,7 @@ def test_options_reach_what_they_name(pictures, monkeypatch, capsys):
         "loss": "mse",
         "seed": 9,
         "corrupt": None,
+        "turn": True,
         "run": Path("mine"),
         "tensorboard": True,
     }
@@ -262,6 +263,11 @@ def test_pairs(pairs, capsys):
         ("--task denoise --preset keras", GaussianNoise((0.0, 0.2)), (28, 28, 1)),
         ("--task super-resolution", Downsample(2), (None, None, 1)),
         ("--task super-resolution --scale 4", Downsample(4), (None, None, 1)),
+        (
+            "--task super-resolution --downsampling bicubic",
+            Downsample(2, "bicubic"),
+            (None, None, 1),
+        ),
     ],
 )
 def test_what_a_task_means(arguments, corrupt, shape, monkeypatch, capsys, tmp_path):
@@ -274,6 +280,7 @@ def test_what_a_task_means(arguments, corrupt, shape, monkeypatch, capsys, tmp_p
     monkeypatch.setattr(cli, "train", train)
     assert main(["train", *arguments.split()]) == 130
     assert seen["corrupt"] == corrupt
+    assert not seen["turn"]  # digits
     model, preset = seen["model"], "keras" if "keras" in arguments else "restorer"
     assert model.input_shape[1:] == shape
     assert seen["run"] == Path("runs") / f"{preset}-mnist5k"
@@ -286,7 +293,7 @@ def test_a_folder_is_cut_into_patches_to_restore_them(tmp_path, monkeypatch, cap
     seen = []
 
     def train(autoencoder, images, **options):
-        seen.append(images.image_shape)
+        seen.append((images.image_shape, options["turn"]))
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli, "train", train)
@@ -298,7 +305,11 @@ def test_a_folder_is_cut_into_patches_to_restore_them(tmp_path, monkeypatch, cap
         main(["train", *options.split(), "--data", "photos"])
     main(["train", "--task", "denoise", "--image-size", "30", "--data", "photos"])
     main(["train", "--data", "photos"])
-    assert seen == [(72, 72, 3), (50, 50, 1), (30, 30, 3), (64, 64, 3)]
+    main(["train", "--task", "denoise", "--no-turn", "--data", "photos"])
+    main(["train", "--turn", "--data", "mnist5k"])
+    shapes = [(72, 72, 3), (50, 50, 1), (30, 30, 3), (64, 64, 3), (72, 72, 3)]
+    turns = [True, True, False, False, False, True]
+    assert seen == [*zip([*shapes, (28, 28, 1)], turns, strict=True)]
 
 
 @pytest.mark.parametrize(
@@ -313,6 +324,7 @@ def test_a_folder_is_cut_into_patches_to_restore_them(tmp_path, monkeypatch, cap
         ("--task denoise --scale 2", "`--scale` must be left out"),
         ("--task super-resolution --scale 1", "`factor` must be an int of 2 or more"),
         ("--task super-resolution --scale 3", "gives images of shape"),
+        ("--downsampling box", "`--downsampling` must be left out, or --task super-"),
         ("--task super-resolution --preset keras", "`--preset` must be restorer"),
         ("--task denoise --latent-dim 8", "`--latent-dim` must be left out"),
         ("--data pairs --patch-size 8", "`--task` must be a task, with images in"),

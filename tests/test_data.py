@@ -562,6 +562,35 @@ def test_what_is_shown_may_be_smaller(pixels):
     assert spec.shape.as_list() == [None, 2, 3, 1]
 
 
+def ways_of(x):
+    """The eight ways in which a square can lie."""
+    turned = [np.rot90(x, i) for i in range(4)]
+    return turned + [each[:, ::-1] for each in turned]
+
+
+def test_turned_batches_lie_in_any_of_eight_ways():
+    x = np.arange(2 * 16, dtype="uint8").reshape(2, 4, 4, 1)
+    ways = {y.tobytes(): way for y in to_float(x) for way, y in enumerate(ways_of(y))}
+    options = {"batch_size": 1, "seed": 3, "turn": True}
+    pipeline = make_pipeline(x, corrupt=Downsample(2), **options)
+    shown, targets = pairs(pipeline, 160)
+    found = [ways[image.tobytes()] for image in targets]
+    assert np.bincount(found, minlength=8).min() > 8  # of 20
+    # What is shown is turned with its target.
+    np.testing.assert_allclose(shown, Downsample(2)(targets), atol=1e-6)
+    inputs = make_pipeline(x, inputs=255 - x, **options)
+    shown, again = pairs(inputs, 160)
+    np.testing.assert_allclose(shown, 1 - again, atol=1e-6)
+    np.testing.assert_array_equal(again, targets)  # drawn from the seed alone
+    later = make_pipeline(x, inputs=255 - x, first_epoch=40, **options)
+    np.testing.assert_array_equal(pairs(later, 80)[1], again[80:])
+
+
+def test_only_squares_are_turned(pixels):
+    with pytest.raises(ValueError, match=r"`turn` must be False, or .*\(5, 6, 1\)"):
+        make_pipeline(pixels, 7, seed=3, turn=True)
+
+
 def noise_of(pixels, count=None, **options):
     options = {"batch_size": 7, "corrupt": GaussianNoise(0.3, clip=False), **options}
     shown, targets = pairs(make_pipeline(pixels, **options), count)

@@ -93,7 +93,7 @@ def test_photograph_patches():
 
 
 def test_patches_to_train_on():
-    """They overlap, also at half the size, and lie in any of eight ways."""
+    """They overlap, also at half the size; half of them are coloured."""
     x = photograph_patches(100, "grey")["x_train"]
     images = [image[..., 0] for image in photographs("train", "grey").values()]
     halves = [Image.fromarray(image) for image in images]
@@ -101,18 +101,12 @@ def test_patches_to_train_on():
     images += [np.asarray(half) for half in halves]
     expected = np.concatenate([cut(image[..., None], 100, 33) for image in images])
     assert x.shape == expected.shape and x.dtype == "uint8"
-    ways, same = np.zeros(8, int), 0
-    for patch, original in zip(x[..., 0], expected[..., 0], strict=True):
-        turned = [np.rot90(patch, i) for i in range(4)]
-        turned += [np.rot90(patch[::-1], i) for i in range(4)]
+    same = 0
+    for patch, original in zip(x, expected, strict=True):
         # Dimmed and lifted, but for rounding on a straight line with the original.
-        alike = [np.corrcoef(original.ravel(), each.ravel())[0, 1] for each in turned]
-        way = int(np.argmax(alike))
-        assert alike[way] > 0.9
-        ways[way] += 1
-        same += np.array_equal(turned[way], original)
-    assert ways.min() > len(x) / 16
-    assert 0.4 < same / len(x) < 0.6  # the other half is coloured
+        assert np.corrcoef(original.ravel(), patch.ravel())[0, 1] > 0.9
+        same += np.array_equal(patch, original)
+    assert 0.4 < same / len(x) < 0.6
 
 
 def test_the_named_set():

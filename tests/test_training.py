@@ -18,6 +18,7 @@ from convae_keras.data import Images
 from convae_keras.metrics import bce
 from convae_keras.models import conv_autoencoder
 from convae_keras.pipelines import make_pipeline, to_float
+from convae_keras.restorers import restorer
 from convae_keras.runs import load_run, read_json
 from convae_keras.settings import checked_images
 from convae_keras.training import train, warmup_cosine
@@ -100,6 +101,7 @@ def test_a_run_folder_holds_the_model_and_its_settings(whole, few):
         "loss": "binary_crossentropy",
         "seed": 0,
         "corruption": None,
+        "turn": False,
         "backend": keras.backend.backend(),
     }
 
@@ -537,6 +539,20 @@ def test_a_run_knows_its_corruption(few, tmp_path, monkeypatch):
     for corrupt in (None, GaussianNoise(0.1), GaussianNoise((0.1, 0.5), clip=False)):
         with pytest.raises(ValueError, match="Different are corruption: there {.*$"):
             train(small(), few, **options, corrupt=corrupt)
+
+
+def test_turned_images(few, tmp_path, monkeypatch):
+    """Turned alike from the same seed; a run knows it; only squares can be."""
+    models = [small(), small(), small()]
+    for model, turn in zip(models, (True, True, False), strict=True):
+        train(model, few, **OPTIONS, turn=turn)
+    assert_same_weights(models[0], models[1])
+    assert (models[0].get_weights()[0] != models[2].get_weights()[0]).any()
+    monkeypatch.setattr(keras.Model, "fit", refuse_to_fit)
+    with pytest.raises(ValueError, match=r"`turn` must be .*\(20, 28, 1\)"):
+        model = restorer((None, None, 1), filters=(2,), convs=(1,))
+        train(model, few[:, :20], turn=True, run=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_inputs_and_a_corruption(few, monkeypatch, tmp_path):
