@@ -3,7 +3,6 @@
 import argparse
 
 from convae_keras.corruption import DOWNSAMPLING
-from convae_keras.pipelines import expect
 from convae_keras.runs import PRETRAINED
 
 TASKS = ("reconstruct", "denoise", "super-resolution")
@@ -24,31 +23,6 @@ def parser():
     _add_evaluate(verbs.add_parser("evaluate", help="score a model on test images"))
     _add_apply(verbs.add_parser("apply", help="run a model over files of any size"))
     return top
-
-
-def check_task(arguments):
-    """Refuses options that do not go with the task.
-
-    Args:
-        arguments: what `parser` made of `convae train`.
-
-    Raises:
-        ValueError: naming the option.
-    """
-    task = arguments.task
-    owners = {"noise": "denoise", "scale": "super-resolution"}
-    owners["downsampling"] = "super-resolution"
-    for option, owner in owners.items():
-        given = getattr(arguments, option)
-        good = given is None or task == owner
-        expect(good, f"--{option}", f"left out, or --task {owner}", given)
-    noise = arguments.noise or [0]
-    expect(len(noise) < 3, "--noise", "one number, or a lowest and a highest", noise)
-    if task == "reconstruct":
-        fits = arguments.preset != "restorer"
-        expect(fits, "--preset", "an autoencoder, to reconstruct", arguments.preset)
-    only = task != "super-resolution" or arguments.preset in (None, "restorer")
-    expect(only, "--preset", "restorer, for super-resolution", arguments.preset)
 
 
 def _add_train(verb):

@@ -150,26 +150,15 @@ def make_pipeline(
             more steps than batches, another range, `inputs` of another number,
             both `inputs` and `corrupt`, or images to turn that are not square.
     """
-    x, pixel_range = check_images(x), _check_range(pixel_range)
+    x = check_images(x)
     n, whole = len(x), isinstance(batch_size, int | np.integer)
     expect(whole and batch_size >= 1, "batch_size", "an int of at least 1", batch_size)
-    batch_size, gather = min(batch_size, n), _gatherer(x)
+    batch_size = min(batch_size, n)
     full = n // batch_size
     steps = full if steps_per_epoch is None else steps_per_epoch
     expect(1 <= steps <= full, "steps_per_epoch", f"from 1 to {full}", steps)
 
-    show = _shower(n, corrupt, inputs)
-    check_turn(turn, x.shape[1:])
-
-    def pair(key, step, indices):
-        # Not the key that the epoch was shuffled with.
-        key = tf.random.experimental.stateless_fold_in(key, step + 1)
-        targets = _scale(gather(indices), tf.cast, (0, 1))
-        images = show(key, indices, targets), targets
-        if turn:
-            images = (_turned(each, key) for each in images)
-        return tuple(_stretch(each, pixel_range) for each in images)
-
+    pair = _pairer(x, corrupt, inputs, turn, _check_range(pixel_range))
     if seed is None:
         batches = tf.data.Dataset.range(n).batch(batch_size).enumerate()
         batches = batches.map(lambda step, indices: ([0, 0], step, indices))
@@ -190,6 +179,23 @@ def _shuffled(n, batch_size, steps, seed, first_epoch):
         return batches.map(lambda step, indices: (key, step, indices))
 
     return tf.data.Dataset.range(first_epoch, tf.int64.max).flat_map(epoch_of_batches)
+
+
+def _pairer(x, corrupt, inputs, turn, pixel_range):
+    """A function from a batch's key, number and indices to its images."""
+    gather, show = _gatherer(x), _shower(len(x), corrupt, inputs)
+    check_turn(turn, x.shape[1:])
+
+    def pair(key, step, indices):
+        # Not the key that the epoch was shuffled with.
+        key = tf.random.experimental.stateless_fold_in(key, step + 1)
+        targets = _scale(gather(indices), tf.cast, (0, 1))
+        images = show(key, indices, targets), targets
+        if turn:
+            images = (_turned(each, key) for each in images)
+        return tuple(_stretch(each, pixel_range) for each in images)
+
+    return pair
 
 
 def _shower(n, corrupt, inputs):

@@ -58,15 +58,7 @@ def _check_shape(verb, expected, received):
 
 
 def checked_settings(
-    autoencoder,
-    images,
-    epochs,
-    batch_size,
-    learning_rate,
-    loss,
-    seed,
-    corrupt=None,
-    turn=False,
+    autoencoder, images, epochs, batch_size, learning_rate, loss, seed, corrupt, turn
 ):
     """All that decides a training's outcome, with the defaults filled in.
 

@@ -106,17 +106,8 @@ def train(
             was brought to a usable state.
     """
     images = checked_images(autoencoder, images, corrupt)
-    settings = checked_settings(
-        autoencoder,
-        images,
-        epochs,
-        batch_size,
-        learning_rate,
-        loss,
-        seed,
-        corrupt,
-        turn,
-    )
+    told = (epochs, batch_size, learning_rate, loss, seed, corrupt, turn)
+    settings = checked_settings(autoencoder, images, *told)
     if tensorboard and run is None:
         raise ValueError("`tensorboard=True` needs a `run` folder. Received: None")
     if run is not None:

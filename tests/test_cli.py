@@ -16,6 +16,7 @@ from convae_keras.cli import main
 from convae_keras.corruption import Downsample, GaussianNoise
 from convae_keras.metrics import bce_floor
 from convae_keras.pipelines import to_float
+from convae_keras.recipes import IMAGES_SHOWN
 from convae_keras.runs import load_run, read_json
 
 ROOT = Path(__file__).parents[1]
@@ -163,7 +164,7 @@ def test_options_reach_what_they_name(pictures, monkeypatch, capsys):
     main(["train", "--data", str(pictures), "--image-size", "8", "12"])
     assert seen["images"].image_shape == (8, 12, 1)
     # Few pictures are shown more often, so that as much is learnt.
-    assert seen["epochs"] == cli.IMAGES_SHOWN / 10
+    assert seen["epochs"] == IMAGES_SHOWN / 10
     assert seen["batch_size"] is seen["learning_rate"] is seen["loss"] is None
 
 

@@ -1,0 +1,126 @@
+"""What a task of the command line means: its damage, its network, its settings."""
+
+import numpy as np
+
+from convae_keras.corruption import Downsample, GaussianNoise
+from convae_keras.models import conv_autoencoder
+from convae_keras.pipelines import expect, to_float
+from convae_keras.reports import shown
+from convae_keras.restorers import restorer
+
+# Without --epochs a network sees as many images, however few there are.
+IMAGES_SHOWN = 150_000
+# Of white: what a photograph has at most.
+NOISE = (0.0, 0.2)
+# What a restorer is trained with, where nothing else is said: as many images in
+# a batch as hold that many pixels.
+PIXELS, LEARNING_RATE = 80_000, 0.002
+
+
+def check_task(arguments):
+    """Refuses options that do not go with the task.
+
+    Args:
+        arguments: what `parser` made of `convae train`.
+
+    Raises:
+        ValueError: naming the option.
+    """
+    task = arguments.task
+    owners = {"noise": "denoise", "scale": "super-resolution"}
+    owners["downsampling"] = "super-resolution"
+    for option, owner in owners.items():
+        given = getattr(arguments, option)
+        good = given is None or task == owner
+        expect(good, f"--{option}", f"left out, or --task {owner}", given)
+    noise = arguments.noise or [0]
+    expect(len(noise) < 3, "--noise", "one number, or a lowest and a highest", noise)
+    if task == "reconstruct":
+        fits = arguments.preset != "restorer"
+        expect(fits, "--preset", "an autoencoder, to reconstruct", arguments.preset)
+    only = task != "super-resolution" or arguments.preset in (None, "restorer")
+    expect(only, "--preset", "restorer, for super-resolution", arguments.preset)
+
+
+def corruption(arguments, images):
+    """What the model is to undo.
+
+    Args:
+        arguments: as in `check_task`.
+        images: `Images`.
+
+    Returns:
+        `Corruption`; None to reconstruct, or where the images bring their own
+        inputs.
+
+    Raises:
+        ValueError: if the task, its options and such inputs do not go together.
+    """
+    task = arguments.task
+    if images.inputs_train is not None:
+        wanted = "a task, with images in input/ and target/"
+        expect(task != "reconstruct", "--task", wanted, task)
+        given = (arguments.noise, arguments.scale, arguments.downsampling)
+        names = "--noise`, `--scale` and `--downsampling"
+        expect(given == (None, None, None), names, "left out", given)
+        return None
+    if task == "denoise":
+        noise = arguments.noise or NOISE
+        return GaussianNoise(noise[0] if len(noise) == 1 else tuple(noise))
+    if task == "super-resolution":
+        scale = 2 if arguments.scale is None else arguments.scale
+        return Downsample(scale, arguments.downsampling or "box")
+    return None
+
+
+def network(arguments, images, corrupt):
+    """The untrained model of a task.
+
+    Args:
+        arguments, images: as in `corruption`.
+        corrupt: what that gave.
+
+    Returns:
+        `(preset, model)`: its name and an uncompiled `keras.Model`.
+
+    Raises:
+        ValueError: for a preset or a size that does not exist or fit.
+    """
+    preset = arguments.preset
+    if preset is None:
+        preset = "reference" if arguments.task == "reconstruct" else "restorer"
+    if preset != "restorer":
+        switches = {"image_shape": images.image_shape, "seed": arguments.seed}
+        if arguments.latent_dim is not None:
+            switches["latent_dim"] = arguments.latent_dim
+        return preset, conv_autoencoder(preset, **switches)
+    latent_dim = arguments.latent_dim
+    expect(latent_dim is None, "--latent-dim", "left out for a restorer", latent_dim)
+    inputs = shown(to_float(images.x_val[:1]), corrupt or images.inputs_val)
+    scale = images.image_shape[0] // inputs.shape[1]
+    shape = (None, None, inputs.shape[3])
+    return preset, restorer(shape, scale=scale, residual=True, seed=arguments.seed)
+
+
+def train_options(arguments, images, preset):
+    """How a task is trained, with its own defaults where it has any.
+
+    Args:
+        arguments, images: as in `corruption`.
+        preset: str, the network's.
+
+    Returns:
+        dict of keywords of `train`.
+    """
+    names = ("batch_size", "learning_rate", "loss", "epochs", "turn")
+    given = {name: getattr(arguments, name) for name in names}
+    own = {
+        "epochs": max(1, round(IMAGES_SHOWN / len(images.x_train))),
+        # A photograph's patch is a photograph whichever way it lies.
+        "turn": images.name == "photographs" or arguments.patch_size is not None,
+    }
+    if preset == "restorer":
+        batch_size = max(8, PIXELS // int(np.prod(images.image_shape[:2])))
+        own |= {"batch_size": batch_size, "learning_rate": LEARNING_RATE, "loss": "mae"}
+    options = {n: own.get(n) if given[n] is None else given[n] for n in names}
+    return options | {"seed": arguments.seed, "tensorboard": arguments.tensorboard}
