@@ -340,6 +340,15 @@ def test_the_denoiser_that_comes_along():
     assert after > before + 8
 
 
+@pytest.mark.parametrize("name, photo", photographs("test").items())
+def test_it_harms_no_photograph_that_has_little_noise(name, photo):
+    photo = photo[:256, :256]
+    noisy = np.round(255 * GaussianNoise(10 / 255)(photo[None])[0]).astype("uint8")
+    restored = restore(load_pretrained("denoiser"), noisy)
+    before, after = (psnr(photo[None] / 255, x[None] / 255) for x in (noisy, restored))
+    assert after > before + 1
+
+
 @pytest.mark.parametrize("scale", [2, 3])
 def test_the_enlargers_that_come_along(scale):
     photo = photographs("test", "grey")["chelsea.png"][60:186, 90:216]
