@@ -144,7 +144,7 @@ RANGE = "must be a number from 0 to {}, or .low, high. inside them. Received: {}
         (Fog, {"stddev": -1}, "`stddev` .*Received: -1"),
         (Downsample, {"factor": 1}, "`factor` must be an int of 2 or more.*: 1"),
         (Downsample, {"factor": 2.0}, "`factor` must be .*Received: 2.0"),
-        (Downsample, {"method": "nearest"}, "`method` must be 'box' .*: 'nearest'"),
+        (Downsample, {"method": "nearest"}, "`method` must be in .*: 'nearest'"),
     ],
 )
 def test_bad_options(kind, options, message):
