@@ -1,5 +1,7 @@
 """A trained model let loose on files of any size."""
 
+import glob
+import os
 import warnings
 from pathlib import Path
 
@@ -101,11 +103,17 @@ def apply(model, source, destination, overwrite=False):
         the folder that could not be read to why not. A warning names them too.
 
     Raises:
-        ValueError: before any work, if there is nothing to read, or if a file
-            is in the way; and for a single file that cannot be read.
+        ValueError: before any work, if there is nothing to read, nowhere to
+            write, or a file in the way; and if no image at all could be restored.
     """
+    for name, path in (("source", source), ("destination", destination)):
+        expect(str(path), name, "a path", repr(path))
     source, destination = Path(source), Path(destination)
     jobs = _jobs(source, destination)
+    place = next(path for path in jobs[0][1].absolute().parents if path.exists())
+    expect(
+        os.access(place, os.W_OK), "destination", "where one can write", f"'{place}'"
+    )
     taken = [str(target) for _, target in jobs if target.exists()]
     free = "files that do not exist yet, or `overwrite` (--overwrite) given"
     expect(overwrite or not taken, "destination", free, ", ".join(taken[:5]))
@@ -119,8 +127,9 @@ def apply(model, source, destination, overwrite=False):
                 raise ValueError(f"{path} could not be restored: {error}") from error
             skipped[str(path)] = f"{type(error).__name__}: {error}"
     if skipped:
-        named = ", ".join(list(skipped)[:10])
+        named = ", ".join(f"{path} ({why})" for path, why in list(skipped.items())[:10])
         message = f"Skipped {len(skipped)} of {len(jobs)} images: {named}"
+        expect(written, "source", "images that can be restored", message)
         warnings.warn(message, stacklevel=2)
     return written, skipped
 
@@ -135,10 +144,13 @@ def _jobs(source, destination):
         return [(source, target)]
     expect(source.is_dir(), "source", "an image or a folder of images", f"'{source}'")
     # Images in folders called train, val and test are images like others.
-    names = source.rglob("*")
-    paths = sorted(path for path in names if path.suffix.lower() in EXTENSIONS)
+    names = glob.glob("**", root_dir=source, recursive=True)  # but hidden ones
+    paths = sorted(source / name for name in names if name.lower().endswith(EXTENSIONS))
     expect(paths, "source", "a folder with images", f"none in '{source}'")
     expect(not destination.is_file(), "destination", "a folder", f"'{destination}'")
+    inside = source.resolve() in destination.resolve().parents
+    # The next time, its results would be taken for images to restore.
+    expect(not inside, "destination", f"outside '{source}'", f"'{destination}'")
     return [(path, destination / path.relative_to(source)) for path in paths]
 
 

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +16,24 @@ from convae_keras.devices import set_up_device
 from convae_keras.metrics import bce_floor
 from convae_keras.options import parser
 from convae_keras.patches import PATCH_SIZE
-from convae_keras.pipelines import chunks, to_float
-from convae_keras.recipes import check_task, corruption, network, train_options
+from convae_keras.pipelines import chunks, expect, to_float
+from convae_keras.recipes import (
+    check_task,
+    corruption,
+    network,
+    scale_of,
+    train_options,
+)
 from convae_keras.reports import held_out_scores, score_rows, write_report
 from convae_keras.runs import load_pretrained, load_run, read_json
 from convae_keras.settings import checked_images
 from convae_keras.training import train
+
+AFTER = {
+    "train": "The same command goes on from here.",
+    "evaluate": "Nothing was written.",
+    "apply": "The files that are there are whole.",
+}
 
 
 def main(argv=None):
@@ -36,25 +49,32 @@ def main(argv=None):
     verbs = {"train": _train, "evaluate": _evaluate, "apply": _apply}
     arguments = parser().parse_args(argv)
     try:
-        summary = verbs[arguments.verb](arguments)
+        with warnings.catch_warnings():
+            warnings.showwarning = _one_line
+            summary = verbs[arguments.verb](arguments)
     except (ValueError, OSError) as error:
         print(f"convae: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nStopped. The same command goes on from here.", file=sys.stderr)
+        print(f"\nStopped. {AFTER[arguments.verb]}", file=sys.stderr)
         return 130
     if arguments.json:
         print(json.dumps(summary))
     return 0
 
 
-def _images(arguments, restores):
-    is_folder = arguments.data is not None and Path(arguments.data).is_dir()
-    if restores and is_folder and arguments.image_size is None:
+def _one_line(message, *_):
+    print(f"convae: {message}", file=sys.stderr)
+
+
+def _images(arguments, scale):
+    """`Images`; cut into patches to be restored, which `scale` divides."""
+    data, names = arguments.data, ("image_size", "color", "fit", "patch_size")
+    are_photographs = data == "photographs" or (data and Path(data).is_dir())
+    if scale and are_photographs and arguments.image_size is None:
         # Restoring is learnt from photographs as they are, not from small copies.
         if arguments.patch_size is None:
-            arguments.patch_size = PATCH_SIZE
-    names = ("image_size", "color", "fit", "patch_size")
+            arguments.patch_size = max(PATCH_SIZE // scale, 4) * scale
     options = {name: getattr(arguments, name) for name in names}
     options = {name: value for name, value in options.items() if value is not None}
     images = load_images(arguments.data, **options)
@@ -64,7 +84,7 @@ def _images(arguments, restores):
 
 def _train(arguments):
     check_task(arguments)
-    images = _images(arguments, restores=arguments.task != "reconstruct")
+    images = _images(arguments, scale_of(arguments))
     corrupt = corruption(arguments, images)
     set_up_device()
     preset, autoencoder = network(arguments, images, corrupt)
@@ -86,7 +106,11 @@ def _evaluate(arguments):
     settings = Path(arguments.run) / "settings.json"
     settings = read_json(settings) if settings.exists() else {}
     corrupt = from_config(settings.get("corruption"))
-    images = _images(arguments, restores=corrupt is not None)
+    paired = settings.get("paired", False)
+    restores = paired or corrupt is not None
+    images = _images(arguments, getattr(corrupt, "factor", 1) if restores else None)
+    has_inputs = images.inputs_test is not None
+    expect(has_inputs or not paired, "--data", "in input/ and target/", arguments.data)
     images = checked_images(autoencoder, images, corrupt)
     results = held_out_scores(autoencoder, images, corrupt)
     _print_scores(results)

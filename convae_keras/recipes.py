@@ -35,6 +35,7 @@ def check_task(arguments):
         expect(good, f"--{option}", f"left out, or --task {owner}", given)
     noise = arguments.noise or [0]
     expect(len(noise) < 3, "--noise", "one number, or a lowest and a highest", noise)
+    _damage(arguments)  # numbers that cannot be
     if task == "reconstruct":
         fits = arguments.preset != "restorer"
         expect(fits, "--preset", "an autoencoder, to reconstruct", arguments.preset)
@@ -60,17 +61,37 @@ def corruption(arguments, images):
     if images.inputs_train is not None:
         wanted = "a task, with images in input/ and target/"
         expect(task != "reconstruct", "--task", wanted, task)
-        given = (arguments.noise, arguments.scale, arguments.downsampling)
-        names = "--noise`, `--scale` and `--downsampling"
-        expect(given == (None, None, None), names, "left out", given)
+        for name in ("noise", "scale", "downsampling"):
+            given = getattr(arguments, name)
+            wanted = "left out: these images come with their inputs"
+            expect(given is None, f"--{name}", wanted, given)
+        sizes = images.image_shape[:2], images.inputs_train.shape[1:3]
+        fits = (sizes[0] != sizes[1]) == (task == "super-resolution")
+        wanted = "super-resolution where targets are larger, else denoise"
+        expect(fits, "--task", wanted, f"{task}, for {sizes[1]} to {sizes[0]}")
         return None
-    if task == "denoise":
+    corrupt = _damage(arguments)
+    scale, sides = getattr(corrupt, "factor", 1), images.image_shape[:2]
+    fits = all(side % scale == 0 and side >= 4 * scale for side in sides)
+    wanted = f"a divisor of the images' sides, {sides}, with 4 pixels left at least"
+    expect(scale == 1 or fits, "--scale", wanted, scale)
+    return corrupt
+
+
+def _damage(arguments):
+    if arguments.task == "denoise":
         noise = arguments.noise or NOISE
         return GaussianNoise(noise[0] if len(noise) == 1 else tuple(noise))
-    if task == "super-resolution":
-        scale = 2 if arguments.scale is None else arguments.scale
-        return Downsample(scale, arguments.downsampling or "box")
+    if arguments.task == "super-resolution":
+        return Downsample(scale_of(arguments), arguments.downsampling or "box")
     return None
+
+
+def scale_of(arguments):
+    """How many times larger a task's images come out; None to reconstruct."""
+    if arguments.task == "super-resolution":
+        return 2 if arguments.scale is None else arguments.scale
+    return 1 if arguments.task == "denoise" else None
 
 
 def network(arguments, images, corrupt):

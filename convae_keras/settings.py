@@ -9,7 +9,7 @@ import numpy as np
 
 from convae_keras.data import Images
 from convae_keras.models import pixel_range
-from convae_keras.pipelines import check_images, check_turn
+from convae_keras.pipelines import check_images, check_turn, expect
 
 LOSSES = ("mse", "mae", "binary_crossentropy")
 
@@ -40,7 +40,10 @@ def checked_images(autoencoder, images, corrupt=None):
     shown = images.x_val[:1] if images.inputs_val is None else images.inputs_val[:1]
     if corrupt is not None:
         if images.inputs_val is not None:
-            raise ValueError(f"{images} come with inputs. Received: corrupt={corrupt}")
+            raise ValueError(
+                f"Expected images alone, to be damaged by {corrupt}. Received: "
+                f"{images}, with inputs of their own"
+            )
         shown = corrupt(shown)
     _check_shape("takes", autoencoder.input_shape[1:], shown.shape[1:])
     output_shape = autoencoder.compute_output_shape(shown.shape)[1:]
@@ -75,16 +78,15 @@ def checked_settings(
     """
     check_turn(turn, images.image_shape)
     small = autoencoder.count_params() <= 10_000
-    batch_size = (64 if small else 128) if batch_size is None else batch_size
-    if learning_rate is None:
-        learning_rate = 0.03 if small else 0.005
-    if not 0 < learning_rate < np.inf:
-        raise ValueError(f"`learning_rate` must be positive. Received: {learning_rate}")
-    if not isinstance(seed, int):
-        raise ValueError(f"`seed` must be an int. Received: {seed!r}")
+    rate, size = (0.03, 64) if small else (0.005, 128)
+    batch_size = size if batch_size is None else batch_size
+    learning_rate = rate if learning_rate is None else learning_rate
+    positive = 0 < learning_rate < np.inf
+    expect(positive, "learning_rate", "positive", learning_rate)
+    expect(isinstance(seed, int), "seed", "an int", repr(seed))
     for name, size in (("epochs", epochs), ("batch_size", batch_size)):
-        if not isinstance(size, int) or size < 1:
-            raise ValueError(f"`{name}` must be a positive int. Received: {size!r}")
+        whole = isinstance(size, int) and size > 0
+        expect(whole, name, "a positive int", repr(size))
     return {
         "data": str(images),
         "fingerprint": images.fingerprint,
@@ -98,6 +100,7 @@ def checked_settings(
         "seed": seed,
         "corruption": corrupt and corrupt.config(),
         "turn": bool(turn),
+        "paired": images.inputs_train is not None,
         "backend": keras.backend.backend(),
     }
 

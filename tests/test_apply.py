@@ -1,7 +1,5 @@
 """A model over files of any size: no seams, nothing lost, nothing half written."""
 
-import warnings
-
 import keras
 import numpy as np
 import pytest
@@ -362,7 +360,7 @@ def test_alpha_in_a_format_that_has_none(tmp_path):
 @pytest.fixture
 def album(tmp_path):
     """A folder of five images in sub-folders, and a text."""
-    names = ["a.png", "b.jpg", "train/a.png", "test/deep/er/c.webp", ".hidden.bmp"]
+    names = ["a.png", "b.jpg", "train/a.png", "test/deep/er/c.webp", "d.bmp"]
     for name in names:
         save(noise(9, 14), tmp_path / "album" / name)
     (tmp_path / "album" / "notes.txt").write_text("no image")
@@ -425,7 +423,9 @@ def test_a_broken_file_in_a_folder_is_skipped_and_named(content, album, tmp_path
     whole = (album / "a.png").read_bytes()
     content = whole[: len(whole) // 2] if content is None else content
     (album / "train" / "a.png").write_bytes(content)
-    with pytest.warns(UserWarning, match="Skipped 1 of 5 images: .*train/a.png$"):
+    with pytest.warns(
+        UserWarning, match=r"Skipped 1 of 5 images: .*train/a.png \(\w+: .*\)$"
+    ):
         written, skipped = apply(negative(), album, tmp_path / "out")
     assert [*skipped] == [str(album / "train" / "a.png")]
     assert len(written) == len(files(tmp_path / "out")) == 4
@@ -452,6 +452,7 @@ def test_images_that_do_not_fit_the_model_are_skipped(album, tmp_path):
         ("album", "file.png", "`destination` must be a folder. Received: '.*file.png'"),
         ("album/a.png", "b", "`destination` must be a name like .*Received: '.*b'"),
         ("album/a.png", "b.docx", "`destination` must be a name like .*b.docx'"),
+        ("album", "album/out", "`destination` must be outside '.*album'. Rec.*out'"),
     ],
 )
 def test_bad_paths(source, destination, message, album, tmp_path, monkeypatch):
@@ -462,6 +463,29 @@ def test_bad_paths(source, destination, message, album, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=message):
         apply(negative(), tmp_path / source, tmp_path / destination)
     assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize("paths", [("", "out"), ("album", "")])
+def test_no_path_at_all(paths, album, monkeypatch):
+    """As from a variable that was not set; not the folder that one stands in."""
+    monkeypatch.setattr(room, "restore", lambda *_: pytest.fail("work was begun"))
+    with pytest.raises(ValueError, match="must be a path. Received: ''"):
+        apply(negative(), *paths)
+
+
+def test_nowhere_to_write(album, tmp_path, monkeypatch):
+    monkeypatch.setattr(room, "restore", lambda *_: pytest.fail("work was begun"))
+    monkeypatch.setattr(room.os, "access", lambda path, mode: False)
+    with pytest.raises(ValueError, match="`destination` must be where one can write"):
+        apply(negative(), album, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_hidden_files_are_left_alone(album, tmp_path):
+    save(noise(9, 14), album / ".thumbnail.png")
+    (album / ".cache").mkdir()
+    save(noise(9, 14), album / ".cache" / "c.png")
+    assert len(apply(negative(), album, tmp_path / "out")[0]) == 5
 
 
 def test_a_save_that_is_interrupted_leaves_no_file(album, tmp_path, monkeypatch):
@@ -493,8 +517,6 @@ def test_a_full_disk_is_named(album, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Image.Image, "save", fill)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        written, skipped = apply(negative(), album, tmp_path / "out")
-    assert written == [] and len(skipped) == 5
-    assert all("No space left" in why for why in skipped.values())
+    with pytest.raises(ValueError, match="Skipped 5 of 5 images.*No space left"):
+        apply(negative(), album, tmp_path / "out")
+    assert files(tmp_path / "out") == []

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import keras
@@ -255,6 +256,30 @@ def test_pairs(pairs, capsys):
     assert again["rows"]["bicubic"] == pytest.approx(summary["rows"]["bicubic"])
 
 
+def test_a_run_of_pairs_is_evaluated_on_pairs(pairs, capsys):
+    """Clean images alone would be scored against themselves."""
+    options = "--task super-resolution --patch-size 8 --epochs 1 --out mine"
+    assert main(["train", *options.split(), "--data", str(pairs)]) == 0
+    capsys.readouterr()
+    options = ["--data", str(pairs / "target"), "--patch-size", "8"]
+    assert main(["evaluate", "mine", *options]) == 2
+    assert "`--data` must be in input/ and target/" in complaint(capsys)
+
+
+@pytest.mark.parametrize("scale, side", [(2, 72), (5, 70), (7, 70), (20, 80)])
+def test_patches_are_a_multiple_of_the_scale(scale, side, monkeypatch, capsys):
+    seen = []
+
+    def train(autoencoder, images, **options):
+        seen.append(images.image_shape[0])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "train", train)
+    arguments = f"--task super-resolution --scale {scale} --data photographs"
+    assert main(["train", *arguments.split(), "--color", "grey"]) == 130
+    assert seen == [side]
+
+
 @pytest.mark.parametrize(
     "arguments, corrupt, shape",
     [
@@ -324,12 +349,23 @@ def test_a_folder_is_cut_into_patches_to_restore_them(tmp_path, monkeypatch, cap
         ("--scale 2", "`--scale` must be left out, or --task super-resolution"),
         ("--task denoise --scale 2", "`--scale` must be left out"),
         ("--task super-resolution --scale 1", "`factor` must be an int of 2 or more"),
-        ("--task super-resolution --scale 3", "gives images of shape"),
+        (
+            "--task super-resolution --scale 3",
+            "`--scale` must be a divisor of the imag",
+        ),
+        ("--task super-resolution --scale 14", r"28), with 4 pixels left at least. R"),
+        (
+            "--data pairs --patch-size 8 --task denoise",
+            "`--task` must be super-resolut",
+        ),
         ("--downsampling box", "`--downsampling` must be left out, or --task super-"),
         ("--task super-resolution --preset keras", "`--preset` must be restorer"),
         ("--task denoise --latent-dim 8", "`--latent-dim` must be left out"),
         ("--data pairs --patch-size 8", "`--task` must be a task, with images in"),
-        ("--data pairs --patch-size 8 --task denoise --noise 0.2", "must be left out"),
+        (
+            "--data pairs --patch-size 8 --task denoise --noise 0.2",
+            "`--noise` must be left out: these images come with their inputs",
+        ),
         ("--data pairs --image-size 8 --task denoise", "must be left out, where"),
     ],
 )
@@ -375,9 +411,13 @@ def test_apply_a_trained_model_to_one_file(pictures, capsys, tmp_path):
 
 def test_apply_skips_what_is_broken(finished, pictures, capsys, tmp_path):
     (pictures / "broken.png").write_text("hello")
-    with pytest.warns(UserWarning, match="Skipped 1 of 13 images: .*broken.png"):
-        assert main(["apply", str(finished.run), str(pictures), "out", "--json"]) == 0
-    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        command = ["apply", str(finished.run), str(pictures), "out", "--json"]
+        assert main(command) == 0
+    printed = capsys.readouterr()
+    assert "\nconvae: Skipped 1 of 13 images: " in printed.err
+    summary = json.loads(printed.out.splitlines()[-1])
     assert len(summary["written"]) == 12
     assert [*summary["skipped"]] == [str(pictures / "broken.png")]
 

@@ -272,6 +272,17 @@ def test_a_partner_is_missing(alone, tmp_path):
         read_patches(tmp_path, 4)
 
 
+@pytest.mark.parametrize("names", [["train/input", "train/target"], ["Input"]])
+def test_pairs_that_are_not_where_they_should_be(names, tmp_path):
+    """Taken for photographs, noisy inputs would be learnt as clean ones."""
+    for name in names:
+        fill(tmp_path / name, ["0.png", "1.png", "2.png"])
+    with pytest.raises(
+        ValueError, match="with input/ and target/, so spelt, at its top"
+    ):
+        read_patches(tmp_path, 4)
+
+
 @pytest.mark.parametrize(
     "height, width", [(9, 12), (16, 12), (8, 24), (12, 18), (17, 24), (4, 6)]
 )

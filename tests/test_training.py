@@ -102,6 +102,7 @@ def test_a_run_folder_holds_the_model_and_its_settings(whole, few):
         "seed": 0,
         "corruption": None,
         "turn": False,
+        "paired": False,
         "backend": keras.backend.backend(),
     }
 
@@ -558,7 +559,7 @@ def test_turned_images(few, tmp_path, monkeypatch):
 def test_inputs_and_a_corruption(few, monkeypatch, tmp_path):
     monkeypatch.setattr(keras.Model, "fit", refuse_to_fit)
     images, _ = given("inputs", few)
-    message = r"mine: 44 .* come with inputs. Received: corrupt=Negative\("
+    message = r"images alone, to be damaged by Negative\(.*mine: 44 .*with inputs of"
     with pytest.raises(ValueError, match=message):
         train(affine(), images, run=tmp_path / "run", corrupt=Negative())
     assert not (tmp_path / "run").exists()
