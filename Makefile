@@ -39,9 +39,10 @@ reproduce: $(STAMP)  ## every number of the results table, made again and compar
 pretrained: $(STAMP)  ## train the models that ship with the package again
 	.venv/bin/convae train --data "$(DATA)" --preset reference --epochs 20 --out runs/pretrained/reference
 	.venv/bin/convae train --data photographs --task denoise --epochs 30 --out runs/pretrained/denoiser
+	.venv/bin/convae train --data photographs --color grey --task denoise --epochs 30 --out runs/pretrained/denoiser_grey
 	.venv/bin/convae train --data photographs --color grey --task super-resolution --scale 2 --epochs 16 --out runs/pretrained/enlarger_x2
 	.venv/bin/convae train --data photographs --color grey --task super-resolution --scale 3 --epochs 24 --out runs/pretrained/enlarger_x3
-	for name in reference denoiser enlarger_x2 enlarger_x3; do .venv/bin/python -c "from convae_keras.runs import ship; ship('runs/pretrained/$$name', '$$name')"; done
+	for name in reference denoiser denoiser_grey enlarger_x2 enlarger_x3; do .venv/bin/python -c "from convae_keras.runs import ship; ship('runs/pretrained/$$name', '$$name')"; done
 
 clean:  ## remove the environment and the caches; runs/ stays
 	rm -rf .venv build .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -82,7 +82,7 @@ def _run(model, image):
     return np.round(255 * outputs.clip(0, 1)).astype("uint8")
 
 
-def apply(model, source, destination, overwrite=False):
+def apply(model, source, destination, overwrite=False, grey=None):
     """Runs a model over an image file, or over all that a folder holds.
 
     Names stay, and so do formats (JPEG and WebP are written at quality 95),
@@ -97,6 +97,9 @@ def apply(model, source, destination, overwrite=False):
         destination: path of an image, or for a folder of a folder; what is
             missing on the way there is made.
         overwrite: bool, whether files that exist may be replaced.
+        grey: `keras.Model` for grey images, where `model` is for colour ones: a
+            grey photograph has the same noise in all its channels. None for
+            `model`.
 
     Returns:
         `(written, skipped)`: list of `Path`; dict from the path of a file of
@@ -120,7 +123,7 @@ def apply(model, source, destination, overwrite=False):
     written, skipped = [], {}
     for path, target in tqdm(jobs, "applying", disable=len(jobs) < 2):
         try:
-            _apply_to_file(model, path, target)
+            _apply_to_file(model, grey or model, path, target)
             written.append(target)
         except Exception as error:  # Pillow meets broken files with many kinds
             if source.is_file():
@@ -154,7 +157,7 @@ def _jobs(source, destination):
     return [(path, destination / path.relative_to(source)) for path in paths]
 
 
-def _apply_to_file(model, path, target):
+def _apply_to_file(model, grey, path, target):
     with open_image(path) as image:
         image.load()
     kept = {
@@ -166,7 +169,7 @@ def _apply_to_file(model, path, target):
         alpha, image = image.getchannel("A"), image.convert(image.mode[:-1])
     is_grey = image.mode in ("1", "L") or image.mode.startswith("I")
     pixels = np.atleast_3d(np.asarray(as_mode(image, "L" if is_grey else "RGB")))
-    restored = restore(model, pixels)
+    restored = restore(grey if is_grey else model, pixels)
     restored = Image.fromarray(restored[..., 0] if is_grey else restored)
     if alpha:
         restored.putalpha(alpha.resize(restored.size, Image.Resampling.BICUBIC))

@@ -25,7 +25,7 @@ from convae_keras.recipes import (
     train_options,
 )
 from convae_keras.reports import held_out_scores, score_rows, write_report
-from convae_keras.runs import load_pretrained, load_run, read_json
+from convae_keras.runs import PRETRAINED, load_pretrained, load_run, read_json
 from convae_keras.settings import checked_images
 from convae_keras.training import train
 
@@ -118,11 +118,12 @@ def _evaluate(arguments):
 
 
 def _apply(arguments):
-    is_run = Path(arguments.run).is_dir()
+    is_run, grey = Path(arguments.run).is_dir(), None
     model = (load_run if is_run else load_pretrained)(arguments.run)
-    written, skipped = apply(
-        model, arguments.input, arguments.output, arguments.overwrite
-    )
+    if not is_run and (PRETRAINED / f"{arguments.run}_grey").is_dir():
+        grey = load_pretrained(f"{arguments.run}_grey")
+    paths = arguments.input, arguments.output
+    written, skipped = apply(model, *paths, arguments.overwrite, grey)
     print(f"Written: {len(written)}, skipped: {len(skipped)}")
     return {"written": [str(path) for path in written], "skipped": skipped}
 

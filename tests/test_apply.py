@@ -381,6 +381,16 @@ def test_a_folder_keeps_names_and_folders(album, tmp_path):
     np.testing.assert_array_equal(opened(target / "train" / "a.png"), expected)
 
 
+def test_grey_images_may_have_a_model_of_their_own(tmp_path):
+    pixels = {"grey.png": noise(9, 14), "colour.png": noise(9, 14, 3)}
+    for name, image in pixels.items():
+        save(image, tmp_path / "in" / name)
+    apply(negative(3), tmp_path / "in", tmp_path / "out", grey=twice())
+    colour = np.asarray(opened(tmp_path / "out" / "colour.png"))
+    np.testing.assert_array_equal(colour, 255 - pixels["colour.png"])
+    assert opened(tmp_path / "out" / "grey.png").size == (28, 18)
+
+
 def test_a_file_goes_into_a_folder_that_is_there(album, tmp_path):
     (tmp_path / "out").mkdir()
     written, _ = apply(negative(), album / "a.png", tmp_path / "out")

@@ -349,6 +349,14 @@ def test_it_harms_no_photograph_that_has_little_noise(name, photo):
     assert after > before + 1
 
 
+def test_the_denoiser_of_grey_photographs():
+    photo = photographs("val", "grey")["camera.png"][100:228, 180:308]
+    noisy = np.round(255 * GaussianNoise(25 / 255)(photo[None])[0]).astype("uint8")
+    restored = restore(load_pretrained("denoiser_grey"), noisy)
+    before, after = (psnr(photo[None] / 255, x[None] / 255) for x in (noisy, restored))
+    assert after > before + 6
+
+
 @pytest.mark.parametrize("scale", [2, 3])
 def test_the_enlargers_that_come_along(scale):
     photo = photographs("test", "grey")["chelsea.png"][60:186, 90:216]
