@@ -202,13 +202,8 @@ def _files(folder, seed):
     """Paths by split, of the whole images; each of a pair was looked for."""
     home = folder / "target" if is_paired(folder) else folder
     splits = arrange(home, seed)
-    parts = {
-        part
-        for inside in splits.values()
-        for path, _ in inside
-        for part in path.split("/")
-    }
-    lost = sorted(part for part in parts if part.lower() in PAIRED)
+    paths = "/".join(path for inside in splits.values() for path, _ in inside)
+    lost = sorted(part for part in {*paths.split("/")} if part.lower() in PAIRED)
     top = "with input/ and target/, so spelt, at its top and all else inside them"
     expect(is_paired(folder) or not lost, "folder", top, f"'{folder}' with {lost}")
     files = {f"x_{s}": [path for path, _ in inside] for s, inside in splits.items()}

@@ -341,7 +341,7 @@ def test_the_denoiser_that_comes_along():
 
 
 @pytest.mark.parametrize("name, photo", photographs("test").items())
-def test_it_harms_no_photograph_that_has_little_noise(name, photo):
+def test_in_colour_it_harms_no_photograph_that_has_little_noise(name, photo):
     photo = photo[:256, :256]
     noisy = np.round(255 * GaussianNoise(10 / 255)(photo[None])[0]).astype("uint8")
     restored = restore(load_pretrained("denoiser"), noisy)
