@@ -225,11 +225,12 @@ def load_pretrained(name="reference"):
 
     Args:
         name: str. `"reference"`: the reference network with a code of 32
-            numbers, trained on MNIST. `"denoiser"`: of colour photographs, noise
-            up to 0.2. `"enlarger_x2"`, `"enlarger_x3"`: of photographs' luma.
+            numbers, trained on MNIST. `"denoiser"`, `"denoiser_grey"`: of
+            photographs in colour and in grey, noise up to 0.2 of white.
+            `"enlarger_x2"`, `"enlarger_x3"`: of photographs' luma.
 
     Returns:
-        An uncompiled `Autoencoder`, or for the last three a `keras.Model`.
+        An uncompiled `Autoencoder`, or for all others a `keras.Model`.
 
     Raises:
         ValueError: if there is none of that name, or its file was changed.
