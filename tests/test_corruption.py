@@ -17,6 +17,7 @@ from convae_keras.corruption import (
     GaussianNoise,
     Hole,
     SaltAndPepper,
+    Warp,
     from_config,
 )
 from convae_keras.pipelines import to_float
@@ -30,6 +31,8 @@ DRAWN = [
     Hole(3, 0.25),
     Fog(),
     Fog(blur=0.0, contrast=0.5, stddev=0.0),
+    Warp(),
+    Warp(5.0, (1.0, 1.0), 0.0, 0.5, (0.0, 0.1)),
 ]
 STILL = [Downsample(), Downsample(3, "bicubic")]
 EVERY = [*DRAWN, *STILL]
@@ -142,6 +145,12 @@ RANGE = "must be a number from 0 to {}, or .low, high. inside them. Received: {}
         (Fog, {"contrast": 1.2}, "`contrast` .*Received: 1.2"),
         (Fog, {"contrast": (0.5, 1.2)}, r"`contrast` .*\(0.5, 1.2\)"),
         (Fog, {"stddev": -1}, "`stddev` .*Received: -1"),
+        (Warp, {"rotation": 200}, "`rotation` must be a number from 0 to 180"),
+        (Warp, {"scale": 1.2}, r"`scale` must be \(low, high\). Received: 1.2"),
+        (Warp, {"scale": (0, 1)}, "`scale` must be"),
+        (Warp, {"shear": -1}, "`shear` must be a number from 0 to 10"),
+        (Warp, {"shift": "3"}, "`shift` must be a number from 0 to 1000"),
+        (Warp, {"stddev": -1}, "`stddev` .*Received: -1"),
         (Downsample, {"factor": 1}, "`factor` must be an int of 2 or more.*: 1"),
         (Downsample, {"factor": 2.0}, "`factor` must be .*Received: 2.0"),
         (Downsample, {"method": "nearest"}, "`method` must be in .*: 'nearest'"),
@@ -258,6 +267,73 @@ def test_holes_are_everywhere():
     # 3 × 4 places, 500 times each: five standard deviations.
     assert (np.abs(counts[:3, :4] - 500) < 5 * 500**0.5).all()
     assert counts[:3, :4].sum() == 6000
+
+
+# --- a warp ------------------------------------------------------------------
+
+STILL_WARP = {"rotation": 0, "scale": (1.0, 1.0), "shear": 0, "shift": 0, "stddev": 0}
+
+
+def moments(**options):
+    """Centres and covariances, in pixels, of 200 warped blobs, tall and narrow."""
+    down, across = np.mgrid[:61, :81] - np.array([30, 40]).reshape(2, 1, 1)
+    blob = np.exp(-(down**2) / (2 * 8**2) - across**2 / (2 * 3**2)).astype("float32")
+    x = np.repeat(blob[np.newaxis, ..., np.newaxis], 200, axis=0)
+    weights = Warp(**(STILL_WARP | options))(x, seed=1)[..., 0]
+    weights /= weights.sum(axis=(1, 2), keepdims=True)
+    places = np.stack([down, across], axis=-1).reshape(-1, 2)
+    weights = weights.reshape(200, -1)
+    centres = weights @ places
+    off = places - centres[:, np.newaxis]
+    return centres, np.einsum("np,npi,npj->nij", weights, off, off)
+
+
+def assert_fills(values, low, high, margin=0.03):
+    """All of the range, and no more."""
+    room = margin * (high - low)
+    assert low - room / 3 < values.min() < low + room
+    assert high - room < values.max() < high + room / 3
+
+
+def test_a_warp_of_nothing(pixels):
+    np.testing.assert_allclose(Warp(**STILL_WARP)(pixels), to_float(pixels), atol=1e-6)
+
+
+def test_shifts():
+    centres, covariances = moments(shift=4.0)
+    for values in centres.T:
+        assert_fills(values, -4, 4)
+    assert abs(np.corrcoef(centres.T)[0, 1]) < 0.2
+    np.testing.assert_allclose(covariances[:, 0, 0], 64, rtol=0.02)
+
+
+def test_rotations():
+    centres, covariances = moments(rotation=30.0)
+    assert np.abs(centres).max() < 0.05  # about the centre
+    tilt = 2 * covariances[:, 0, 1], covariances[:, 0, 0] - covariances[:, 1, 1]
+    assert_fills(np.degrees(np.arctan2(*tilt)) / 2, -30, 30)
+
+
+def test_scales():
+    _, covariances = moments(scale=(0.5, 1.5))
+    assert_fills(np.sqrt(covariances[:, 1, 1]) / 3, 0.5, 1.5)
+    ratios = np.sqrt(covariances[:, 0, 0] / covariances[:, 1, 1])
+    np.testing.assert_allclose(ratios, 8 / 3, rtol=0.1)
+    # As often half as large as twice: the logarithm is drawn evenly.
+    _, covariances = moments(scale=(0.5, 2.0))
+    assert np.median(np.sqrt(covariances[:, 1, 1])) / 3 == pytest.approx(1, abs=0.15)
+
+
+def test_shears():
+    _, covariances = moments(shear=0.5)
+    np.testing.assert_allclose(covariances[:, 0, 0], 64, rtol=0.02)
+    assert_fills(covariances[:, 0, 1] / 64, -0.5, 0.5)
+
+
+def test_a_warp_adds_noise_at_the_end(pixels):
+    black = np.zeros_like(to_float(pixels))
+    noise = Warp(stddev=0.1)(black, seed=3)
+    assert noise[noise > 0].std() == pytest.approx(0.06, abs=0.01)  # half a bell
 
 
 # --- fog ---------------------------------------------------------------------
