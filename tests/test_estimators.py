@@ -1,0 +1,128 @@
+"""The scikit-learn transformer: what a pipeline, a search and joblib ask of it."""
+
+import warnings
+
+import joblib
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.utils.estimator_checks import check_estimator
+
+from convae_keras.corruption import GaussianNoise
+from convae_keras.estimators import ConvAutoencoderFeatures
+from convae_keras.features import encode
+
+TINY = {"preset": "keras", "epochs": 1, "batch_size": 8}
+# Of scikit-learn's own checks those that apply to a transformer of images; the
+# others fit it to tables of any width and of any numbers.
+CHECKS = {
+    "check_do_not_raise_errors_in_init_or_set_params",
+    "check_estimator_cloneable",
+    "check_estimator_repr",
+    "check_estimator_tags_renamed",
+    "check_mixin_order",
+    "check_no_attributes_set_in_init",
+    "check_parameters_default_constructible",
+    "check_get_params_invariance",
+    "check_set_params",
+    "check_estimators_unfitted",
+    "check_transformers_unfitted",
+    "check_transformer_n_iter",
+    "check_valid_tag_types",
+    "check_fit1d",
+}
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    """Twenty black and twenty white images, with some noise; their labels."""
+    noise = np.random.default_rng(0).integers(0, 60, (40, 6, 8), "uint8")
+    y = np.arange(40) % 2
+    return noise + 190 * y[:, None, None].astype("uint8"), y
+
+
+@pytest.fixture(scope="module")
+def fitted(pixels):
+    return ConvAutoencoderFeatures(**TINY).fit(pixels[0])
+
+
+def test_scikit_learns_checks():
+    estimator = ConvAutoencoderFeatures(image_shape=(1, 10), **TINY)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        results = check_estimator(estimator, on_fail=None, on_skip=None)
+    passed = {each["check_name"] for each in results if each["status"] == "passed"}
+    assert passed >= CHECKS
+
+
+def test_images_of_their_own_shape(pixels, fitted):
+    x, _ = pixels
+    codes = fitted.transform(x)
+    np.testing.assert_array_equal(codes, encode(fitted.autoencoder_, x))
+    assert codes.shape == (40, 3 * 4 * 8) and fitted.n_features_in_ == 48
+    images = fitted.inverse_transform(codes)
+    expected = fitted.autoencoder_.predict(x[..., None] / 255.0, verbose=0)
+    np.testing.assert_allclose(images, expected, atol=1e-5)
+    assert len(fitted.history_["loss"]) == 1
+
+
+def test_rows_of_a_table(pixels, fitted):
+    rows = pixels[0].reshape(40, 48)
+    features = ConvAutoencoderFeatures(image_shape=(6, 8), **TINY)
+    codes = features.fit_transform(rows)
+    np.testing.assert_allclose(codes, fitted.transform(pixels[0]), atol=1e-5)
+    assert features.inverse_transform(codes).shape == (40, 48)
+    with pytest.raises(ValueError, match=r"rows of 48 pixels, .*Received: \(40, 47\)"):
+        features.transform(rows[:, :47])
+
+
+def test_options_arrive(pixels):
+    options = {
+        "latent_dim": 3,
+        "corrupt": GaussianNoise(0.1),
+        "seed": 5,
+        "batch_size": 8,
+    }
+    plain = ConvAutoencoderFeatures("reference", epochs=1, **options).fit(pixels[0])
+    assert plain.transform(pixels[0]).shape == (40, 3)
+    other = clone(plain).set_params(corrupt=None).fit(pixels[0])
+    assert (other.transform(pixels[0]) != plain.transform(pixels[0])).any()
+    pooled = ConvAutoencoderFeatures(layer="conv_1", pooling="max", **TINY)
+    pooled.fit(pixels[0])
+    assert pooled.transform(pixels[0]).shape == (40, 16)
+    with pytest.raises(ValueError, match="`layer` and `pooling` must be None"):
+        pooled.inverse_transform(pooled.transform(pixels[0]))
+
+
+def test_in_a_pipeline_and_a_search(pixels):
+    x, y = pixels
+    pipeline = make_pipeline(ConvAutoencoderFeatures(**TINY), LogisticRegression())
+    assert cross_val_score(pipeline, x, y, cv=2).mean() == 1
+    grid = {"convautoencoderfeatures__pooling": ["average", "max"]}
+    grid |= {"convautoencoderfeatures__layer": ["conv_1"]}
+    search = GridSearchCV(pipeline, grid, cv=2).fit(x, y)
+    assert search.best_score_ == 1
+
+
+def test_survives_joblib(pixels, fitted, tmp_path):
+    joblib.dump(fitted, tmp_path / "features.joblib")
+    again = joblib.load(tmp_path / "features.joblib")
+    np.testing.assert_array_equal(
+        again.transform(pixels[0]), fitted.transform(pixels[0])
+    )
+    assert again.get_params() == fitted.get_params()
+    assert isinstance(fitted.__getstate__()["autoencoder_"], bytes)
+
+
+def test_before_it_is_fitted(pixels):
+    features = ConvAutoencoderFeatures(**TINY)
+    for method in (features.transform, features.inverse_transform):
+        with pytest.raises(NotFittedError):
+            method(pixels[0])
+    joblib.hash(features)  # can be pickled all the same
+    with pytest.raises(ValueError, match="looks like labels"):
+        features.fit(np.arange(10))

@@ -1,0 +1,184 @@
+"""Features: what a layer gives, in batches, and what is found by them."""
+
+import keras
+import numpy as np
+import pytest
+
+from convae_keras.features import (
+    classifier,
+    encode,
+    feature_model,
+    nearest,
+    precision_at,
+    stratified,
+)
+from convae_keras.models import conv_autoencoder
+from convae_keras.pipelines import to_float
+from convae_keras.restorers import restorer
+
+CODE = {"image_shape": (9, 12, 1), "filters": (2, 4), "code_filters": (), "seed": 0}
+
+
+@pytest.fixture(scope="module")
+def autoencoder():
+    return conv_autoencoder("reference", latent_dim=5, **CODE)
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    return np.random.default_rng(0).integers(0, 256, (23, 9, 12), "uint8")
+
+
+# --- encode ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 23, 100])
+def test_encode_is_what_the_encoder_gives(batch_size, autoencoder, pixels):
+    features = encode(autoencoder, pixels, batch_size=batch_size)
+    expected = autoencoder.encoder.predict(to_float(pixels), verbose=0)
+    assert features.dtype == "float32" and features.shape == (23, 5)
+    np.testing.assert_allclose(features, expected, atol=1e-5)
+    of_encoder = encode(autoencoder.encoder, pixels / 255)
+    np.testing.assert_allclose(of_encoder, expected, atol=1e-5)
+
+
+def test_the_range_is_the_models(pixels):
+    model = conv_autoencoder("keras", output_range=(-1, 1), **CODE)
+    expected = model.encoder.predict(to_float(pixels, (-1, 1)), verbose=0)
+    np.testing.assert_allclose(
+        encode(model, pixels), expected.reshape(23, -1), atol=1e-5
+    )
+
+
+def test_features_of_any_layer(autoencoder, pixels):
+    maps = keras.Model(
+        autoencoder.encoder.input, autoencoder.encoder.get_layer("pool_1").output
+    ).predict(to_float(pixels), verbose=0)
+    assert maps.shape == (23, 5, 6, 2)
+    found = {
+        p: encode(autoencoder, pixels, "pool_1", p) for p in (None, "average", "max")
+    }
+    np.testing.assert_allclose(found[None], maps.reshape(23, -1), atol=1e-5)
+    np.testing.assert_allclose(found["average"], maps.mean(axis=(1, 2)), atol=1e-5)
+    np.testing.assert_allclose(found["max"], maps.max(axis=(1, 2)), atol=1e-5)
+    # A code has no rows and columns to pool over.
+    np.testing.assert_array_equal(
+        encode(autoencoder, pixels, pooling="max"), encode(autoencoder, pixels)
+    )
+
+
+def test_images_of_any_size(pixels):
+    model = restorer((None, None, 1), filters=(2,), convs=(1,))
+    shape = encode(model, pixels, "stem", "average").shape
+    assert shape == encode(model, pixels[:, :5, :7], "stem", "average").shape == (23, 2)
+    with pytest.raises(ValueError, match=r"`pooling` must be in .*, for images of any"):
+        encode(model, pixels, "stem")
+
+
+def test_reads_a_batch_at_a_time(autoencoder, pixels, monkeypatch):
+    rows = []
+    part = feature_model(autoencoder)
+    monkeypatch.setattr("convae_keras.features.feature_model", lambda *a: part)
+    original = part.predict_on_batch
+    monkeypatch.setattr(
+        part, "predict_on_batch", lambda x: rows.append(len(x)) or original(x)
+    )
+    encode(autoencoder, pixels, batch_size=10)
+    assert rows == [10, 10, 3]
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        ({"layer": "conv_9"}, "`layer` must be None or in .*'conv_1'.*'conv_9'"),
+        ({"pooling": "sum"}, "`pooling` must be in .*'average', 'max'.*'sum'"),
+    ],
+)
+def test_bad_options(options, said, autoencoder, pixels):
+    with pytest.raises(ValueError, match=said):
+        encode(autoencoder, pixels, **options)
+
+
+def test_images_that_do_not_fit(autoencoder, pixels):
+    with pytest.raises(ValueError, match=r"images of \(9, 12, 1\).*\(9, 9, 1\)"):
+        encode(autoencoder, pixels[:, :, :9])
+    with pytest.raises(ValueError, match="looks like labels"):
+        encode(autoencoder, np.arange(5))
+
+
+# --- few labels --------------------------------------------------------------
+
+
+def test_as_many_of_each_class():
+    y = np.random.default_rng(0).integers(0, 4, 100)
+    drawn = stratified(y, 20, seed=3)
+    assert drawn.dtype == "int64" and (np.diff(drawn) > 0).all()
+    assert np.bincount(y[drawn]).tolist() == [5, 5, 5, 5]
+    np.testing.assert_array_equal(drawn, stratified(y, 20, seed=3))
+    assert set(drawn) != set(stratified(y, 20, seed=4))
+
+
+@pytest.mark.parametrize("count", [0, -4, 10, 400])
+def test_that_cannot_be_shared_out(count):
+    with pytest.raises(ValueError, match=rf"`count` must be .*Received: {count}"):
+        stratified(np.arange(100) % 4, count)
+
+
+# --- search ------------------------------------------------------------------
+
+
+def test_the_nearest():
+    features = np.array([[0.0], [1.0], [5.0], [7.0]])
+    indices, distances = nearest(features, np.array([[1.2], [6.8]]), 2)
+    assert indices.tolist() == [[1, 0], [3, 2]]
+    np.testing.assert_allclose(distances, [[0.2, 1.2], [0.2, 1.8]], atol=1e-6)
+    for count in (0, 5):
+        with pytest.raises(ValueError, match=f"from 1 to 4. Received: {count}"):
+            nearest(features, features, count)
+
+
+def test_precision():
+    features, y = np.array([[0.0], [1.0], [5.0], [7.0]]), np.array([0, 1, 1, 1])
+    queries, y_queries = np.array([[0.4], [6.5]]), np.array([0, 1])
+    assert precision_at(features, y, queries, y_queries, 1) == 1
+    assert precision_at(features, y, queries, y_queries, 2) == 0.75
+
+
+# --- fine-tuning -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "trainable, learns",
+    [("whole", {"conv_1", "conv_2", "code"}), ("last", {"code"}), ("none", set())],
+)
+def test_what_learns(trainable, learns, autoencoder, pixels):
+    before = [w.copy() for w in autoencoder.get_weights()]
+    model = classifier(autoencoder, 3, trainable, seed=1)
+    probabilities = model.predict(to_float(pixels), verbose=0)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    old = {each.name: each.get_weights() for each in model.layers if each.weights}
+    for name in learns | {"code"}:  # it starts where the autoencoder is
+        kernel = autoencoder.encoder.get_layer(name).get_weights()[0]
+        np.testing.assert_array_equal(old[name][0], kernel)
+    model.compile(keras.optimizers.SGD(1.0), loss="sparse_categorical_crossentropy")
+    model.fit(to_float(pixels), np.arange(23) % 3, batch_size=23, verbose=0)
+    moved = {
+        name
+        for name, weights in old.items()
+        if (model.get_layer(name).get_weights()[0] != weights[0]).any()
+    }
+    assert moved == learns | {"classes"}
+    for old, new in zip(before, autoencoder.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        ({"classes": 1}, "`classes` must be an int of 2 or more. Received: 1"),
+        ({"classes": 3, "trainable": "head"}, "`trainable` must be in .*'head'"),
+    ],
+)
+def test_a_bad_classifier(options, said, autoencoder):
+    with pytest.raises(ValueError, match=said):
+        classifier(autoencoder, **options)
