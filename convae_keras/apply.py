@@ -1,6 +1,5 @@
 """A trained model let loose on files of any size."""
 
-import glob
 import os
 import warnings
 from pathlib import Path
@@ -9,7 +8,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from convae_keras.files import EXTENSIONS, as_mode, open_image
+from convae_keras.files import as_mode, image_paths, open_image
 from convae_keras.models import pixel_range
 from convae_keras.pipelines import expect
 from convae_keras.runs import replacing
@@ -147,14 +146,13 @@ def _jobs(source, destination):
         return [(source, target)]
     expect(source.is_dir(), "source", "an image or a folder of images", f"'{source}'")
     # Images in folders called train, val and test are images like others.
-    names = glob.glob("**", root_dir=source, recursive=True)  # but hidden ones
-    paths = sorted(source / name for name in names if name.lower().endswith(EXTENSIONS))
+    paths = image_paths(source)
     expect(paths, "source", "a folder with images", f"none in '{source}'")
     expect(not destination.is_file(), "destination", "a folder", f"'{destination}'")
     inside = source.resolve() in destination.resolve().parents
     # The next time, its results would be taken for images to restore.
     expect(not inside, "destination", f"outside '{source}'", f"'{destination}'")
-    return [(path, destination / path.relative_to(source)) for path in paths]
+    return [(source / path, destination / path) for path in paths]
 
 
 def _apply_to_file(model, grey, path, target):

@@ -13,6 +13,7 @@ from convae_keras.apply import apply
 from convae_keras.corruption import from_config
 from convae_keras.data import load_images
 from convae_keras.devices import set_up_device
+from convae_keras.index import encode_files, search
 from convae_keras.metrics import bce_floor
 from convae_keras.options import parser
 from convae_keras.patches import PATCH_SIZE
@@ -33,6 +34,8 @@ AFTER = {
     "train": "The same command goes on from here.",
     "evaluate": "Nothing was written.",
     "apply": "The files that are there are whole.",
+    "encode": "Nothing was written.",
+    "search": "Nothing was written.",
 }
 
 
@@ -47,6 +50,7 @@ def main(argv=None):
         Ctrl-C.
     """
     verbs = {"train": _train, "evaluate": _evaluate, "apply": _apply}
+    verbs |= {"encode": _encode, "search": _search}
     arguments = parser().parse_args(argv)
     try:
         with warnings.catch_warnings():
@@ -118,14 +122,36 @@ def _evaluate(arguments):
 
 
 def _apply(arguments):
-    is_run, grey = Path(arguments.run).is_dir(), None
-    model = (load_run if is_run else load_pretrained)(arguments.run)
-    if not is_run and (PRETRAINED / f"{arguments.run}_grey").is_dir():
+    model, grey = _model(arguments), None
+    is_shipped = not Path(arguments.run).is_dir()
+    if is_shipped and (PRETRAINED / f"{arguments.run}_grey").is_dir():
         grey = load_pretrained(f"{arguments.run}_grey")
     paths = arguments.input, arguments.output
     written, skipped = apply(model, *paths, arguments.overwrite, grey)
     print(f"Written: {len(written)}, skipped: {len(skipped)}")
     return {"written": [str(path) for path in written], "skipped": skipped}
+
+
+def _encode(arguments):
+    names = ("layer", "pooling", "fit", "overwrite")
+    options = {name: getattr(arguments, name) for name in names}
+    paths = arguments.input, arguments.output
+    names, skipped = encode_files(_model(arguments), *paths, **options)
+    print(f"The features of {len(names)} images are in {arguments.output}")
+    return {"images": len(names), "skipped": skipped}
+
+
+def _search(arguments):
+    where = arguments.where, arguments.query, arguments.count, arguments.fit
+    found = search(_model(arguments), *where)
+    for name, distance in found:
+        print(f"{distance:8.3f}  {name}")
+    return {"found": [{"name": name, "distance": d} for name, d in found]}
+
+
+def _model(arguments):
+    is_run = Path(arguments.run).is_dir()
+    return (load_run if is_run else load_pretrained)(arguments.run)
 
 
 def _summary(run, images, autoencoder, results):

@@ -37,6 +37,8 @@ def feature_model(model, layer=None, pooling=None):
     expect(layer in (None, *names), "layer", f"None or in {names}", repr(layer))
     pools = (None, *POOLS)
     expect(pooling in pools, "pooling", f"in {pools}", repr(pooling))
+    if layer is None and len(encoder.output_shape) == 2:
+        return encoder  # and what is compiled for it
     outputs = encoder.output if layer is None else encoder.get_layer(layer).output
     if len(outputs.shape) == 4 and pooling:
         outputs = POOLS[pooling]()(outputs)
@@ -69,17 +71,32 @@ def encode(model, x, layer=None, pooling=None, batch_size=256):
     >>> encode(autoencoder, np.zeros((5, 28, 28), "uint8")).shape
     (5, 32)
     """
-    x, part = check_images(x), feature_model(model, layer, pooling)
-    sides = zip(part.input_shape[1:], x.shape[1:], strict=True)
-    fits = all(side in (None, other) for side, other in sides)
-    expect(fits, "x", f"images of {part.input_shape[1:]}", x.shape[1:])
-    low_high = pixel_range(model)
-    features = np.empty((len(x), part.output_shape[1]), "float32")
-    for start in range(0, len(x), batch_size):
-        batch = slice(start, start + batch_size)
-        outputs = part.predict_on_batch(to_float(x[batch], low_high))
-        features[batch] = keras.ops.convert_to_numpy(outputs)
-    return features
+    x, shape = check_images(x), model.input_shape[1:]
+    fits = all(a in (None, b) for a, b in zip(shape, x.shape[1:], strict=True))
+    expect(fits, "x", f"images of {shape}", x.shape[1:])
+    starts = range(0, len(x), batch_size)
+    batches = (x[start : start + batch_size] for start in starts)
+    return np.concatenate([*encode_batches(model, batches, layer, pooling)])
+
+
+def encode_batches(model, batches, layer=None, pooling=None):
+    """The same, of images that come batch by batch and go.
+
+    Args:
+        model, layer, pooling: as in `feature_model`.
+        batches: iterable of images `(n, height, width, channels)`, uint8 or
+            floats in [0, 1], of the size that the model takes.
+
+    Yields:
+        float32 `(n, features)`, for each batch.
+
+    Raises:
+        ValueError: as `feature_model`.
+    """
+    part, low_high = feature_model(model, layer, pooling), pixel_range(model)
+    for x in batches:
+        outputs = part.predict_on_batch(to_float(x, low_high))
+        yield keras.ops.convert_to_numpy(outputs)
 
 
 def stratified(y, count, seed=0):

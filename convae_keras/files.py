@@ -1,13 +1,34 @@
 """Image files: which are read, and how any of them becomes 8 bits a channel."""
 
 import contextlib
+import glob
+from pathlib import PurePath
 
 import numpy as np
-from PIL import Image
+from joblib import Parallel, delayed
+from PIL import Image, ImageOps
+from tqdm import tqdm
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff")
 MODES = {"grey": "L", "rgb": "RGB"}
+FITS = {"crop": ImageOps.fit, "pad": ImageOps.pad}
+# Files. Fewer are read before a progress bar would be of use.
+SILENT_UP_TO = 2000
+
+
+def image_paths(folder):
+    """Finds the images in a folder and in the folders inside it, but hidden ones.
+
+    Args:
+        folder: path.
+
+    Returns:
+        Sorted list of str, paths from the folder on, with `/`.
+    """
+    names = glob.glob("**", root_dir=folder, recursive=True)
+    paths = sorted(PurePath(name).as_posix() for name in names)
+    return [path for path in paths if path.lower().endswith(EXTENSIONS)]
 
 
 @contextlib.contextmanager
@@ -51,3 +72,49 @@ def as_mode(image, mode):
         image = Image.alpha_composite(white, image)
     # Not every kind of colour has a direct way to grey.
     return image if image.mode == mode else image.convert("RGB").convert(mode)
+
+
+def read_image(path, size, mode, fit="crop"):
+    """Any image at one size and of one kind, upright.
+
+    Args:
+        path: `Path`.
+        size: `(width, height)`, in pixels.
+        mode: `"L"`, grey, or `"RGB"`, colour.
+        fit: `"crop"` to cut what stands over around the centre, or `"pad"` to
+            add black margins.
+
+    Returns:
+        `PIL.Image.Image`.
+
+    Raises:
+        ValueError, OSError and other errors of Pillow's: if it cannot be read.
+    """
+    with open_image(path) as image:
+        # A JPEG can be decoded at a half, a quarter or an eighth: much sooner.
+        image.draft(mode, (2 * max(size), 2 * max(size)))
+        ImageOps.exif_transpose(image, in_place=True)
+        return FITS[fit](as_mode(image, mode), size, Image.Resampling.LANCZOS)
+
+
+def in_threads(function, items, action):
+    """Calls a function for every item, a few at a time.
+
+    Args:
+        function: called with one item.
+        items: list.
+        action: str, what a progress bar says, if there are many.
+
+    Returns:
+        List of what it returned, or of the error's name where it raised one.
+    """
+
+    def attempt(item):
+        try:
+            return function(item)
+        except Exception as error:  # Pillow meets broken files with many kinds
+            return type(error).__name__
+
+    threads = Parallel(n_jobs=-1, prefer="threads", return_as="generator")
+    results = threads(delayed(attempt)(item) for item in items)
+    return list(tqdm(results, action, len(items), disable=len(items) <= SILENT_UP_TO))

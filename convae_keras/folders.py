@@ -1,6 +1,5 @@
 """A folder of somebody's images, read into arrays of one size and one kind."""
 
-import glob
 import math
 import shutil
 import tempfile
@@ -8,25 +7,27 @@ import warnings
 from pathlib import Path, PurePath
 
 import numpy as np
-from joblib import Parallel, delayed
-from PIL import Image, ImageOps
-from tqdm import tqdm
+from PIL import ImageOps
 
-from convae_keras.files import EXTENSIONS, FORMATS, MODES, as_mode, open_image
+from convae_keras.files import (
+    FITS,
+    FORMATS,
+    MODES,
+    image_paths,
+    in_threads,
+    open_image,
+    read_image,
+)
 from convae_keras.pipelines import expect
 
 SPLITS = ("train", "val", "test")
 # What is missing is carved from the training images, in this order: a tenth of
 # them, a twelfth of those that are left.
 SHARES = {"test": 10, "val": 12}
-FITS = {"crop": ImageOps.fit, "pad": ImageOps.pad}
-
 # Images of one size keep it up to this side; all others come to 64 × 64.
 LARGEST_KEPT_SIDE = 128
 # Bytes. A larger set of decoded images lives in a file, not in memory.
 MEMORY_LIMIT = 2**30
-# Files. Fewer are read before a progress bar would be of use.
-SILENT_UP_TO = 2000
 
 
 def read_folder(folder, image_size=None, color=None, fit="crop", seed=0):
@@ -74,7 +75,7 @@ def read_folder(folder, image_size=None, color=None, fit="crop", seed=0):
     expect(folder.is_dir(), "folder", "a folder of images", f"'{folder}'")
     splits = arrange(folder, seed)
     files = [folder / path for inside in splits.values() for path, _ in inside]
-    headers = _in_threads(_header, files, "looking at")
+    headers = in_threads(_header, files, "looking at")
     headers = [header for header in headers if not isinstance(header, str)]
     size = size or _common_size({size for size, _ in headers})
     kind = "grey" if all(is_grey for _, is_grey in headers) else "rgb"
@@ -156,9 +157,7 @@ def arrange(folder, seed):
     Raises:
         ValueError: if there is a `val/` or `test/` and no `train/`.
     """
-    names = glob.glob("**", root_dir=folder, recursive=True)  # but hidden ones
-    paths = sorted(PurePath(name).as_posix() for name in names)
-    paths = [path for path in paths if path.lower().endswith(EXTENSIONS)]
+    paths = image_paths(folder)
     tops = {path.split("/")[0] for path in paths if "/" in path} & set(SPLITS)
     expect("train" in tops or not tops, "folder", "one with `train/` too", sorted(tops))
     splits = {"train": paths}
@@ -177,20 +176,6 @@ def arrange(folder, seed):
         order = np.random.RandomState(seed).permutation(len(inside))
         splits[split] = [(inside[i], labels[i]) for i in order]
     return splits
-
-
-def _in_threads(function, items, action):
-    """List of `function(item)`, or the name of the error in place of a result."""
-
-    def attempt(item):
-        try:
-            return function(item)
-        except Exception as error:  # Pillow meets broken files with many kinds
-            return type(error).__name__
-
-    threads = Parallel(n_jobs=-1, prefer="threads", return_as="generator")
-    results = threads(delayed(attempt)(item) for item in items)
-    return list(tqdm(results, action, len(items), disable=len(items) <= SILENT_UP_TO))
 
 
 def _header(path):
@@ -214,24 +199,16 @@ def _fill(x, paths, mode, fit):
     height, width = x.shape[1:3]
 
     def read(i):
-        image = _decode(paths[i], (width, height), mode, fit)
+        image = read_image(paths[i], (width, height), mode, fit)
         x[i] = np.asarray(image).reshape(x.shape[1:])
 
-    results = _in_threads(read, range(len(paths)), "reading")
+    results = in_threads(read, range(len(paths)), "reading")
     errors = {i: error for i, error in enumerate(results) if error is not None}
     kept = (i for i in range(len(paths)) if i not in errors)
     for row, i in enumerate(kept):
         if row != i:  # closes a gap in place: no second copy of all
             x[row] = x[i]
     return errors
-
-
-def _decode(path, size, mode, fit):
-    with open_image(path) as image:
-        # A JPEG can be decoded at a half, a quarter or an eighth: much sooner.
-        image.draft(mode, (2 * max(size), 2 * max(size)))
-        ImageOps.exif_transpose(image, in_place=True)
-        return FITS[fit](as_mode(image, mode), size, Image.Resampling.LANCZOS)
 
 
 def _allocate(shape, on_disk):

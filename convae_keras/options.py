@@ -3,6 +3,8 @@
 import argparse
 
 from convae_keras.corruption import DOWNSAMPLING
+from convae_keras.features import POOLS
+from convae_keras.files import FITS, MODES
 from convae_keras.runs import PRETRAINED
 
 TASKS = ("reconstruct", "denoise", "super-resolution")
@@ -22,6 +24,8 @@ def parser():
     _add_train(verbs.add_parser("train", help="train a model, leave a run folder"))
     _add_evaluate(verbs.add_parser("evaluate", help="score a model on test images"))
     _add_apply(verbs.add_parser("apply", help="run a model over files of any size"))
+    _add_encode(verbs.add_parser("encode", help="write the features of images"))
+    _add_search(verbs.add_parser("search", help="list the images nearest to one"))
     return top
 
 
@@ -54,13 +58,42 @@ def _add_evaluate(verb):
 
 
 def _add_apply(verb):
-    trained = sorted(path.parent.name for path in PRETRAINED.glob("*/settings.json"))
-    help_of_run = f"run folder, or one of those that come along: {', '.join(trained)}"
-    verb.add_argument("run", metavar="RUN", help=help_of_run)
-    verb.add_argument("input", metavar="INPUT", help="an image or a folder of images")
+    _add_input(verb.add_argument)
     verb.add_argument("output", metavar="OUTPUT", help="where the results go")
     verb.add_argument("--overwrite", action="store_true", help="replace what is there")
     verb.add_argument("--json", action="store_true", help=LAST_LINE)
+
+
+def _add_encode(verb):
+    add = verb.add_argument
+    _add_input(add)
+    add("output", metavar="OUTPUT", help="an .npz: features, names")
+    add("--layer", help="of the encoder, by name (default: its last, the code)")
+    add("--pooling", choices=POOLS, help="over rows and columns (default: none)")
+    add("--fit", choices=FITS, default="crop", help="to the model's size")
+    add("--overwrite", action="store_true", help="replace what is there")
+    add("--json", action="store_true", help=LAST_LINE)
+
+
+def _add_search(verb):
+    add = verb.add_argument
+    _add_run(add)
+    add("where", metavar="WHERE", help="a folder of images, or what `encode` wrote")
+    add("query", metavar="QUERY", help="an image")
+    add("--count", type=int, default=10, help="how many (default: 10)")
+    add("--fit", choices=FITS, default="crop", help="a folder's images")
+    add("--json", action="store_true", help=LAST_LINE)
+
+
+def _add_run(add):
+    trained = sorted(path.parent.name for path in PRETRAINED.glob("*/settings.json"))
+    help_of_run = f"run folder, or one of those that come along: {', '.join(trained)}"
+    add("run", metavar="RUN", help=help_of_run)
+
+
+def _add_input(add):
+    _add_run(add)
+    add("input", metavar="INPUT", help="an image or a folder of images")
 
 
 def _add_data(add):
@@ -68,8 +101,8 @@ def _add_data(add):
     add("--data", metavar="SOURCE", help=f"{sources} (default: CONVAE_DATA, or mnist)")
     size = "of a folder's images: side, or height and width"
     add("--image-size", type=int, nargs="+", metavar="PIXELS", help=size)
-    add("--color", choices=["grey", "rgb"], help="of a folder's images")
-    add("--fit", choices=["crop", "pad"], help="of a folder's images")
+    add("--color", choices=MODES, help="of a folder's images")
+    add("--fit", choices=FITS, help="of a folder's images")
     patches = "cut a folder's images into patches (72, for the restoring tasks)"
     add("--patch-size", type=int, metavar="PIXELS", help=patches)
     add("--json", action="store_true", help=LAST_LINE)

@@ -440,6 +440,57 @@ def test_bad_input_to_apply(arguments, said, pictures, capsys, tmp_path):
     assert not list(tmp_path.glob("out*"))
 
 
+# --- encode and search -------------------------------------------------------
+
+
+def test_encode_and_search(pictures, capsys):
+    path = sorted(pictures.rglob("*.png"))[0]
+    name = path.relative_to(pictures).as_posix()
+    command = ["encode", "reference", str(pictures), "features.npz"]
+    assert main([*command, "--json"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "The features of 12 images are in features.npz" in lines
+    assert json.loads(lines[-1]) == {"images": 12, "skipped": {}}
+    with np.load("features.npz") as file:
+        assert file["features"].shape == (12, 32) and name in file["names"]
+    found = []
+    for where in (str(pictures), "features.npz"):
+        search = ["search", "reference", where, str(path), "--count", "3", "--json"]
+        assert main(search) == 0
+        lines = capsys.readouterr().out.splitlines()
+        found.append(json.loads(lines[-1])["found"])
+        assert lines[0] == f"   0.000  {name}" and len(lines) == 4
+    assert [f["name"] for f in found[0]] == [f["name"] for f in found[1]]
+    # Not once more over what is there, but for those who ask for it.
+    assert main(command) == 2
+    assert "`destination` must be a file that does not exist yet" in complaint(capsys)
+    options = "--layer pool_1 --pooling average --fit pad --overwrite"
+    assert main([*command, *options.split()]) == 0
+    with np.load("features.npz") as file:
+        assert json.loads(str(file["about"])).items() >= {
+            "pooling": "average",
+            "fit": "pad",
+        }.items()
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        ("encode nowhere pictures out.npz", "Trained are ["),
+        ("encode reference nowhere out.npz", "`source` must be an image or a folder"),
+        ("encode reference pictures out.txt", "`destination` must be a name like"),
+        ("encode denoiser pictures out.npz --pooling max", "`model` must be one that"),
+        ("search reference pictures nowhere.png", "`query` must be an image"),
+        ("search reference pictures.npz {image}", "that `convae encode` wrote"),
+    ],
+)
+def test_bad_input_to_encode_and_search(arguments, said, pictures, capsys, tmp_path):
+    image = str(sorted(pictures.rglob("*.png"))[0])
+    assert main([word.format(image=image) for word in arguments.split()]) == 2
+    assert said in complaint(capsys)
+    assert not list(tmp_path.glob("out*"))
+
+
 # --- what is refused, and Ctrl-C ---------------------------------------------
 
 

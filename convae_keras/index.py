@@ -1,0 +1,185 @@
+"""Features of image files, kept in one file, and the nearest among them."""
+
+import json
+import shutil
+import tempfile
+import warnings
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from convae_keras.features import encode_batches, feature_model, nearest
+from convae_keras.files import FITS, MODES, image_paths, in_threads, read_image
+from convae_keras.pipelines import expect
+from convae_keras.runs import fingerprint, replacing
+
+# Images that are in memory at once.
+BATCH_SIZE = 256
+
+
+def encode_files(
+    model, source, destination, layer=None, pooling=None, fit="crop", overwrite=False
+):
+    """Writes the features of an image file, or of all that a folder holds.
+
+    Images are read as `read_folder` reads them, and brought to the size and
+    colour that the model takes. However many there are, only a batch of them is
+    in memory.
+
+    Args:
+        model: autoencoder, or any `keras.Model` that takes images of one size.
+        source: path of an image or a folder.
+        destination: path of an `.npz`, whose arrays are `features`, float32
+            `(n, d)`, `names`, the `n` paths from `source` on, and `about`, what
+            `search` has to know. It is whole under its name, or not there.
+        layer, pooling: as in `feature_model`.
+        fit: `"crop"` or `"pad"`, as in `read_folder`.
+        overwrite: bool, whether a file that exists may be replaced.
+
+    Returns:
+        `(names, skipped)`: list of str; dict from the path of a file that could
+        not be read to why not. A warning names them too.
+
+    Raises:
+        ValueError: before any work, if there is nothing to read, a file in the
+            way or no such option; and if no image at all could be read.
+    """
+    for name, path in (("source", source), ("destination", destination)):
+        expect(str(path), name, "a path", repr(path))
+    source, destination = Path(source), Path(destination)
+    is_npz = destination.suffix == ".npz" and not destination.is_dir()
+    expect(is_npz, "destination", "a name like features.npz", f"'{destination}'")
+    free = "a file that does not exist yet, or `overwrite` (--overwrite) given"
+    taken = destination.exists() and not overwrite
+    expect(not taken, "destination", free, f"'{destination}'")
+    expect(source.exists(), "source", "an image or a folder of images", f"'{source}'")
+    paths = [source.name] if source.is_file() else image_paths(source)
+    folder = source.parent if source.is_file() else source
+    expect(paths, "source", "a folder with images", f"none in '{source}'")
+    width = feature_model(model, layer, pooling).output_shape[1]
+    destination.parent.mkdir(parents=True, exist_ok=True)
+
+    names, skipped = [], {}
+    batches = _batches(model, folder, paths, fit, names, skipped)
+    about = {"model": fingerprint(model), "layer": layer, "pooling": pooling}
+    # How many there are is only known when the last was read.
+    with tempfile.TemporaryFile() as rows:
+        for features in encode_batches(model, batches, layer, pooling):
+            rows.write(features.astype("<f4").tobytes())
+        _warn(skipped, names, source)
+        rows.seek(0)
+        about = json.dumps(about | {"fit": fit})
+        _write(destination, rows, (len(names), width), names, about)
+    return names, skipped
+
+
+def load_features(path, model):
+    """Reads what `encode_files` wrote.
+
+    Args:
+        path: path of the `.npz`.
+        model: the model that made it.
+
+    Returns:
+        `(features, names, about)`: float32 `(n, d)`; list of str; dict of
+        `layer`, `pooling`, `fit` and the model's fingerprint.
+
+    Raises:
+        ValueError: if it is no such file, damaged, or of another model.
+    """
+    try:
+        with open(path, "rb") as opened, np.load(opened) as file:
+            features, names = file["features"], file["names"].tolist()
+            about = json.loads(str(file["about"]))
+        n, _ = features.shape
+        expect(n == len(names) > 0, "names", f"{n}, one or more", len(names))
+    except Exception as error:  # zipfile, NumPy, json: each has its own
+        what = "a file that `convae encode` wrote"
+        raise ValueError(f"Expected {what}. Received: '{path}' ({error!r})") from None
+    received = fingerprint(model)
+    made_by = f"features of this model, {received[:12]}…"
+    of_model = str(about.get("model"))
+    expect(of_model == received, "features", made_by, f"of {of_model[:12]}…")
+    return features, names, about
+
+
+def search(model, where, query, count=10, fit="crop"):
+    """Finds the images of a folder that are nearest to another, by their codes.
+
+    Args:
+        model: autoencoder, or any `keras.Model` that takes images of one size.
+        where: path of a folder, or of what `encode_files` made of one.
+        query: path of an image. If it is in the folder, too, it is found first.
+        count: int, how many; fewer if there are no more.
+        fit: as in `read_folder`; for an `.npz`, that with which it was made.
+
+    Returns:
+        List of `(name, distance)`, nearest first: a path from the folder on, and
+        the Euclidean distance between the features.
+
+    Raises:
+        ValueError: if one of them cannot be read, for a count below 1, or if the
+            `.npz` is of another model.
+    """
+    whole = isinstance(count, int) and count > 0
+    expect(whole, "count", "a positive int", repr(count))
+    expect(Path(query).is_file(), "query", "an image", f"'{query}'")
+    with tempfile.TemporaryDirectory() as folder:
+        if Path(where).is_dir():
+            asked, where = where, Path(folder) / "features.npz"
+            encode_files(model, asked, where, fit=fit)
+        features, names, about = load_features(where, model)
+        options = {key: about[key] for key in ("layer", "pooling", "fit")}
+        encode_files(model, query, Path(folder) / "query.npz", **options)
+        code, _, _ = load_features(Path(folder) / "query.npz", model)
+    indices, distances = nearest(features, code, min(count, len(names)))
+    found = zip(indices[0], distances[0], strict=True)
+    return [(names[i], float(distance)) for i, distance in found]
+
+
+def _batches(model, folder, paths, fit, names, skipped):
+    """Yields uint8 images, and notes whose they are and which cannot be read."""
+    expect(fit in FITS, "fit", f"in {[*FITS]}", repr(fit))
+    height, width, channels = model.input_shape[1:]
+    modes = {len(mode): mode for mode in MODES.values()}
+    fixed = None not in (height, width) and channels in modes
+    wanted = "one that takes grey or RGB images of one size"
+    expect(fixed, "model", wanted, model.input_shape[1:])
+
+    def read(path):
+        image = read_image(folder / path, (width, height), modes[channels], fit)
+        return np.atleast_3d(np.asarray(image))
+
+    starts = range(0, len(paths), BATCH_SIZE)
+    for start in tqdm(starts, "encoding", disable=len(starts) < 8):
+        some = paths[start : start + BATCH_SIZE]
+        results = dict(zip(some, in_threads(read, some, "reading"), strict=True))
+        skipped |= {p: why for p, why in results.items() if isinstance(why, str)}
+        images = {p: x for p, x in results.items() if p not in skipped}
+        names += images
+        if images:
+            yield np.stack([*images.values()])
+
+
+def _warn(skipped, names, source):
+    if not skipped:
+        return
+    named = ", ".join(f"{path} ({why})" for path, why in list(skipped.items())[:10])
+    count = len(skipped) + len(names)
+    message = f"Skipped {len(skipped)} of {count} images in '{source}': {named}"
+    expect(names, "source", "images that can be read", message)
+    warnings.warn(message, stacklevel=3)
+
+
+def _write(destination, rows, shape, names, about):
+    """An `.npz` whose largest array comes out of an open file."""
+    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    with replacing(destination) as aside, zipfile.ZipFile(aside, "w") as file:
+        with file.open("features.npy", "w", force_zip64=True) as entry:
+            np.lib.format.write_array_header_1_0(entry, header)
+            shutil.copyfileobj(rows, entry)
+        for name, value in (("names", names), ("about", about)):
+            with file.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, np.array(value), allow_pickle=False)
