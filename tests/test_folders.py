@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from convae_keras import folders
+from convae_keras import files, folders
 from convae_keras.folders import read_folder
 
 GREEN = (10, 200, 30)
@@ -415,7 +415,7 @@ def test_only_many_files_get_a_progress_bar(tmp_path, monkeypatch, capsys):
     fill(tmp_path, [f"{i}.png" for i in range(4)])
     read_folder(tmp_path)
     assert capsys.readouterr() == ("", "")
-    monkeypatch.setattr(folders, "SILENT_UP_TO", 3)
+    monkeypatch.setattr(files, "SILENT_UP_TO", 3)
     read_folder(tmp_path)
     assert "reading: 100%" in capsys.readouterr().err
 
