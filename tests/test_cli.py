@@ -467,10 +467,13 @@ def test_encode_and_search(pictures, capsys):
     options = "--layer pool_1 --pooling average --fit pad --overwrite"
     assert main([*command, *options.split()]) == 0
     with np.load("features.npz") as file:
-        assert json.loads(str(file["about"])).items() >= {
-            "pooling": "average",
-            "fit": "pad",
-        }.items()
+        assert (
+            json.loads(str(file["about"])).items()
+            >= {
+                "pooling": "average",
+                "fit": "pad",
+            }.items()
+        )
 
 
 @pytest.mark.parametrize(
