@@ -26,7 +26,12 @@ from convae_keras.recipes import (
     train_options,
 )
 from convae_keras.reports import held_out_scores, score_rows, write_report
-from convae_keras.runs import PRETRAINED, load_pretrained, load_run, read_json
+from convae_keras.runs import (
+    load_pretrained,
+    load_run,
+    pretrained_names,
+    read_json,
+)
 from convae_keras.settings import checked_images
 from convae_keras.training import train
 
@@ -51,6 +56,10 @@ def main(argv=None):
     """
     verbs = {"train": _train, "evaluate": _evaluate, "apply": _apply}
     verbs |= {"encode": _encode, "search": _search}
+    for stream in (sys.stdout, sys.stderr):
+        # A file may have a name that the terminal cannot show.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
     arguments = parser().parse_args(argv)
     try:
         with warnings.catch_warnings():
@@ -124,7 +133,7 @@ def _evaluate(arguments):
 def _apply(arguments):
     model, grey = _model(arguments), None
     is_shipped = not Path(arguments.run).is_dir()
-    if is_shipped and (PRETRAINED / f"{arguments.run}_grey").is_dir():
+    if is_shipped and f"{arguments.run}_grey" in pretrained_names():
         grey = load_pretrained(f"{arguments.run}_grey")
     paths = arguments.input, arguments.output
     written, skipped = apply(model, *paths, arguments.overwrite, grey)
@@ -150,8 +159,12 @@ def _search(arguments):
 
 
 def _model(arguments):
-    is_run = Path(arguments.run).is_dir()
-    return (load_run if is_run else load_pretrained)(arguments.run)
+    if Path(arguments.run).is_dir():
+        return load_run(arguments.run)
+    names = pretrained_names()
+    wanted = f"a run folder, or one of {names}"
+    expect(arguments.run in names, "RUN", wanted, f"'{arguments.run}'")
+    return load_pretrained(arguments.run)
 
 
 def _summary(run, images, autoencoder, results):

@@ -5,16 +5,22 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+)
 from sklearn.utils.validation import check_is_fitted
 
-from convae_keras.features import encode
+from convae_keras.features import encode, feature_model
 from convae_keras.models import conv_autoencoder, pixel_range
 from convae_keras.pipelines import check_images, expect
 from convae_keras.training import train
 
 
-class ConvAutoencoderFeatures(TransformerMixin, BaseEstimator):
+class ConvAutoencoderFeatures(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
     """Learns an autoencoder from images, without labels, and gives their codes.
 
     It goes into a `Pipeline` and a grid search, can be cloned, and survives
@@ -93,6 +99,8 @@ class ConvAutoencoderFeatures(TransformerMixin, BaseEstimator):
         self.history_ = train(model, x, self.epochs, self.batch_size, **options)
         self.autoencoder_ = model
         self.n_features_in_ = int(np.prod(x.shape[1:]))
+        part = feature_model(model, self.layer, self.pooling)
+        self._n_features_out = part.output_shape[1]
         return self
 
     def transform(self, X):
@@ -125,6 +133,8 @@ class ConvAutoencoderFeatures(TransformerMixin, BaseEstimator):
 
     def _images(self, X):
         if self.image_shape is None:
+            wanted = "images, or rows of pixels and `image_shape` given"
+            expect(np.ndim(X) != 2, "X", wanted, np.shape(X))
             return check_images(X, "X")
         X, shape = np.asarray(X), tuple(self.image_shape)
         rows = X.ndim == 2 and X.shape[1] == np.prod(shape)

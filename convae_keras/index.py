@@ -58,7 +58,9 @@ def encode_files(
     paths = [source.name] if source.is_file() else image_paths(source)
     folder = source.parent if source.is_file() else source
     expect(paths, "source", "a folder with images", f"none in '{source}'")
+    _mode(model)
     width = feature_model(model, layer, pooling).output_shape[1]
+    expect(fit in FITS, "fit", f"in {[*FITS]}", repr(fit))
     destination.parent.mkdir(parents=True, exist_ok=True)
 
     names, skipped = [], {}
@@ -93,15 +95,17 @@ def load_features(path, model):
         with open(path, "rb") as opened, np.load(opened) as file:
             features, names = file["features"], file["names"].tolist()
             about = json.loads(str(file["about"]))
-        n, _ = features.shape
-        expect(n == len(names) > 0, "names", f"{n}, one or more", len(names))
+        options = about["layer"], about["pooling"]
+        received, of_model = fingerprint(model), str(about["model"])
     except Exception as error:  # zipfile, NumPy, json: each has its own
         what = "a file that `convae encode` wrote"
-        raise ValueError(f"Expected {what}. Received: '{path}' ({error!r})") from None
-    received = fingerprint(model)
-    made_by = f"features of this model, {received[:12]}…"
-    of_model = str(about.get("model"))
-    expect(of_model == received, "features", made_by, f"of {of_model[:12]}…")
+        why = type(error).__name__
+        raise ValueError(f"Expected {what}. Received: '{path}' ({why})") from error
+    wanted = f"features of this model ({received[:12]}…): encode the images again"
+    expect(of_model == received, f"{path}", wanted, f"those of {of_model[:12]}…")
+    shape = (len(names), feature_model(model, *options).output_shape[1])
+    whole = names and features.shape == shape and np.isfinite(features).all()
+    expect(whole, f"{path}", f"finite features, {shape}", features.shape)
     return features, names, about
 
 
@@ -126,30 +130,44 @@ def search(model, where, query, count=10, fit="crop"):
     whole = isinstance(count, int) and count > 0
     expect(whole, "count", "a positive int", repr(count))
     expect(Path(query).is_file(), "query", "an image", f"'{query}'")
+    wanted = "a folder of images, or what `convae encode` made of one"
+    expect(Path(where).exists(), "where", wanted, f"'{where}'")
     with tempfile.TemporaryDirectory() as folder:
         if Path(where).is_dir():
             asked, where = where, Path(folder) / "features.npz"
             encode_files(model, asked, where, fit=fit)
         features, names, about = load_features(where, model)
         options = {key: about[key] for key in ("layer", "pooling", "fit")}
-        encode_files(model, query, Path(folder) / "query.npz", **options)
+        try:
+            encode_files(model, query, Path(folder) / "query.npz", **options)
+        except ValueError as error:
+            readable = "an image that can be read"
+            raise ValueError(
+                f"`query` must be {readable}. Received: '{query}'"
+            ) from error
         code, _, _ = load_features(Path(folder) / "query.npz", model)
-    indices, distances = nearest(features, code, min(count, len(names)))
-    found = zip(indices[0], distances[0], strict=True)
-    return [(names[i], float(distance)) for i, distance in found]
+    indices, distances = nearest(features, code, len(names))
+    # Of equally near ones, always the same come first.
+    found = sorted(zip(distances[0].tolist(), indices[0].tolist(), strict=True))
+    return [(names[i], distance) for distance, i in found[:count]]
+
+
+def _mode(model):
+    """`"L"` or `"RGB"`, as the model takes it."""
+    height, width, channels = model.input_shape[1:]
+    modes = {len(mode): mode for mode in MODES.values()}
+    fixed = None not in (height, width) and channels in modes
+    wanted = "one that takes grey or RGB images of one size, not a restorer"
+    expect(fixed, "model", wanted, model.input_shape[1:])
+    return modes[channels]
 
 
 def _batches(model, folder, paths, fit, names, skipped):
     """Yields uint8 images, and notes whose they are and which cannot be read."""
-    expect(fit in FITS, "fit", f"in {[*FITS]}", repr(fit))
-    height, width, channels = model.input_shape[1:]
-    modes = {len(mode): mode for mode in MODES.values()}
-    fixed = None not in (height, width) and channels in modes
-    wanted = "one that takes grey or RGB images of one size"
-    expect(fixed, "model", wanted, model.input_shape[1:])
+    (height, width, _), mode = model.input_shape[1:], _mode(model)
 
     def read(path):
-        image = read_image(folder / path, (width, height), modes[channels], fit)
+        image = read_image(folder / path, (width, height), mode, fit)
         return np.atleast_3d(np.asarray(image))
 
     starts = range(0, len(paths), BATCH_SIZE)

@@ -5,7 +5,7 @@ import argparse
 from convae_keras.corruption import DOWNSAMPLING
 from convae_keras.features import POOLS
 from convae_keras.files import FITS, MODES
-from convae_keras.runs import PRETRAINED
+from convae_keras.runs import pretrained_names
 
 TASKS = ("reconstruct", "denoise", "super-resolution")
 LAST_LINE = "one JSON object as the last line"
@@ -86,8 +86,8 @@ def _add_search(verb):
 
 
 def _add_run(add):
-    trained = sorted(path.parent.name for path in PRETRAINED.glob("*/settings.json"))
-    help_of_run = f"run folder, or one of those that come along: {', '.join(trained)}"
+    trained = ", ".join(pretrained_names())
+    help_of_run = f"run folder, or one of those that come along: {trained}"
     add("run", metavar="RUN", help=help_of_run)
 
 

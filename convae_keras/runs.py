@@ -220,6 +220,11 @@ def ship(run, name):
             aside.write_bytes((run / file).read_bytes())
 
 
+def pretrained_names():
+    """Sorted list of str, the models that `load_pretrained` knows."""
+    return sorted(path.parent.name for path in PRETRAINED.glob("*/settings.json"))
+
+
 def load_pretrained(name="reference"):
     """Loads a trained model that comes with the package.
 
@@ -241,9 +246,8 @@ def load_pretrained(name="reference"):
     (None, 32)
     """
     folder = PRETRAINED / name
-    if not (folder / "settings.json").is_file():
-        names = sorted(path.parent.name for path in PRETRAINED.glob("*/settings.json"))
-        raise ValueError(f"Trained are {names}. Received: {name!r}")
+    if name not in pretrained_names():
+        raise ValueError(f"Trained are {pretrained_names()}. Received: {name!r}")
     expected = read_json(folder / "settings.json")["sha256"]
     received = _sha256(folder / "weights.npz")
     if received != expected:

@@ -1,5 +1,6 @@
 """The `convae` command: its last line, its exit status, its complaints."""
 
+import io
 import json
 import shutil
 import subprocess
@@ -425,7 +426,7 @@ def test_apply_skips_what_is_broken(finished, pictures, capsys, tmp_path):
 @pytest.mark.parametrize(
     "arguments, said",
     [
-        ("nowhere pictures out", "Trained are ["),
+        ("nowhere pictures out", "`RUN` must be a run folder, or one of ["),
         ("reference nowhere out", "`source` must be an image or a folder"),
         ("reference empty out", "`source` must be a folder with images"),
         ("empty pictures out", "run folder with a model.keras"),
@@ -476,15 +477,29 @@ def test_encode_and_search(pictures, capsys):
         )
 
 
+def test_a_name_that_cannot_be_shown(pictures, monkeypatch, tmp_path):
+    path = sorted(pictures.rglob("*.png"))[0]
+    strange = path.with_name("名.png")
+    path.rename(strange)
+    printed = io.TextIOWrapper(io.BytesIO(), "ascii")
+    monkeypatch.setattr(sys, "stdout", printed)
+    assert main(["search", "reference", str(pictures), str(strange), "--json"]) == 0
+    printed.seek(0)
+    lines = printed.read().splitlines()
+    assert lines[0].endswith("\\u540d.png")
+    assert json.loads(lines[-1])["found"][0]["name"].endswith("名.png")
+
+
 @pytest.mark.parametrize(
     "arguments, said",
     [
-        ("encode nowhere pictures out.npz", "Trained are ["),
+        ("encode nowhere pictures out.npz", "`RUN` must be a run folder, or one of ["),
         ("encode reference nowhere out.npz", "`source` must be an image or a folder"),
         ("encode reference pictures out.txt", "`destination` must be a name like"),
         ("encode denoiser pictures out.npz --pooling max", "`model` must be one that"),
         ("search reference pictures nowhere.png", "`query` must be an image"),
-        ("search reference pictures.npz {image}", "that `convae encode` wrote"),
+        ("search reference missing {image}", "`where` must be a folder of images"),
+        ("search reference {image} {image}", "that `convae encode` wrote"),
     ],
 )
 def test_bad_input_to_encode_and_search(arguments, said, pictures, capsys, tmp_path):

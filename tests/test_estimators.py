@@ -126,3 +126,8 @@ def test_before_it_is_fitted(pixels):
     joblib.hash(features)  # can be pickled all the same
     with pytest.raises(ValueError, match="looks like labels"):
         features.fit(np.arange(10))
+
+
+def test_its_features_have_names(fitted):
+    names = [f"convautoencoderfeatures{i}" for i in range(3 * 4 * 8)]
+    assert fitted.get_feature_names_out().tolist() == names

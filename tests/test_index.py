@@ -235,6 +235,26 @@ def test_what_is_no_file_of_features(model, folder, tmp_path):
             load_features(path, model)
 
 
+@pytest.mark.parametrize(
+    "features, names",
+    [
+        (np.full((2, 5), np.nan, "float32"), ["a", "b"]),
+        (np.zeros((2, 4), "float32"), ["a", "b"]),
+        (np.zeros((2, 5), "float32"), ["a"]),
+        (np.zeros((0, 5), "float32"), []),
+    ],
+    ids=["no numbers", "another width", "a name missing", "none"],
+)
+def test_features_that_do_not_fit(features, names, model, folder, tmp_path):
+    path = tmp_path / "features.npz"
+    encode_files(model, folder, path)
+    with np.load(path) as file:
+        about = file["about"]
+    np.savez(path, features=features, names=np.array(names, "U1"), about=about)
+    with pytest.raises(ValueError, match=r"features\.npz` must be finite features, \("):
+        load_features(path, model)
+
+
 # --- search ------------------------------------------------------------------
 
 
@@ -257,6 +277,16 @@ def test_search(from_file, model, pixels, folder, tmp_path):
     assert len(search(model, where, query, count=100)) == 7
 
 
+def test_equally_near_images_have_one_order(model, pixels, folder, tmp_path):
+    for i in range(12):
+        Image.fromarray(pixels[0]).save(folder / f"same_{i:02}.png")
+    names = [name for name, _ in search(model, folder, folder / "0.png", 13)]
+    assert names == ["0.png", *(f"same_{i:02}.png" for i in range(12))]
+    for count in (1, 3, 7):
+        found = search(model, folder, folder / "0.png", count)
+        assert [name for name, _ in found] == names[:count]
+
+
 def test_search_sees_the_query_as_it_saw_the_folder(model, folder, tmp_path):
     wide = np.random.default_rng(2).integers(0, 256, (9, 40), "uint8")
     Image.fromarray(wide).save(folder / "wide.png")
@@ -272,9 +302,10 @@ def test_search_sees_the_query_as_it_saw_the_folder(model, folder, tmp_path):
     [
         ("in", "nowhere.png", 1, "`query` must be an image"),
         ("in", "in", 1, "`query` must be an image"),
-        ("nowhere", "in/0.png", 1, "Expected a file that `convae encode` wrote"),
+        ("nowhere", "in/0.png", 1, "`where` must be a folder of images, or what"),
+        ("in/0.png", "in/0.png", 1, "Expected a file that `convae encode` wrote"),
         ("in", "in/0.png", 0, "`count` must be a positive int"),
-        ("in", "broken.png", 1, "must be images that can be read"),
+        ("in", "broken.png", 1, "`query` must be an image that can be read"),
     ],
 )
 def test_bad_searches(where, query, count, said, model, folder, tmp_path, monkeypatch):
