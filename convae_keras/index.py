@@ -95,7 +95,7 @@ def load_features(path, model):
         with open(path, "rb") as opened, np.load(opened) as file:
             features, names = file["features"], file["names"].tolist()
             about = json.loads(str(file["about"]))
-        options = about["layer"], about["pooling"]
+        layer, pooling, _ = (about[key] for key in ("layer", "pooling", "fit"))
         received, of_model = fingerprint(model), str(about["model"])
     except Exception as error:  # zipfile, NumPy, json: each has its own
         what = "a file that `convae encode` wrote"
@@ -103,7 +103,7 @@ def load_features(path, model):
         raise ValueError(f"Expected {what}. Received: '{path}' ({why})") from error
     wanted = f"features of this model ({received[:12]}…): encode the images again"
     expect(of_model == received, f"{path}", wanted, f"those of {of_model[:12]}…")
-    shape = (len(names), feature_model(model, *options).output_shape[1])
+    shape = (len(names), feature_model(model, layer, pooling).output_shape[1])
     whole = names and features.shape == shape and np.isfinite(features).all()
     expect(whole, f"{path}", f"finite features, {shape}", features.shape)
     return features, names, about
