@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from convae_keras.apply import apply
-from convae_keras.corruption import from_config
+from convae_keras.corruption import Warp, from_config
 from convae_keras.data import load_images
 from convae_keras.devices import set_up_device
 from convae_keras.index import encode_files, search
@@ -120,7 +120,7 @@ def _evaluate(arguments):
     settings = read_json(settings) if settings.exists() else {}
     corrupt = from_config(settings.get("corruption"))
     paired = settings.get("paired", False)
-    restores = paired or corrupt is not None
+    restores = paired or not isinstance(corrupt, Warp | None)
     images = _images(arguments, getattr(corrupt, "factor", 1) if restores else None)
     has_inputs = images.inputs_test is not None
     expect(has_inputs or not paired, "--data", "in input/ and target/", arguments.data)

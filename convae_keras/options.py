@@ -7,7 +7,7 @@ from convae_keras.features import POOLS
 from convae_keras.files import FITS, MODES
 from convae_keras.runs import pretrained_names
 
-TASKS = ("reconstruct", "denoise", "super-resolution")
+TASKS = ("reconstruct", "denoise", "super-resolution", "features")
 LAST_LINE = "one JSON object as the last line"
 
 
@@ -32,7 +32,7 @@ def parser():
 def _add_train(verb):
     add = verb.add_argument
     add("--task", default="reconstruct", choices=TASKS)
-    presets = "keras, pytorch or reference; for the other tasks, restorer too"
+    presets = "keras, pytorch or reference; where images are restored, restorer too"
     add("--preset", help=f"{presets} (default: reference, restorer)")
     noise = "denoise: where white is 1; two numbers for a range (default: 0 0.2)"
     add("--noise", type=float, nargs="+", metavar="STDDEV", help=noise)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from convae_keras.corruption import Downsample, GaussianNoise
+from convae_keras.corruption import Downsample, GaussianNoise, Warp
 from convae_keras.models import conv_autoencoder
 from convae_keras.pipelines import expect, to_float
 from convae_keras.reports import shown
@@ -12,6 +12,11 @@ from convae_keras.restorers import restorer
 IMAGES_SHOWN = 150_000
 # Of white: what a photograph has at most.
 NOISE = (0.0, 0.2)
+# What a code that is to serve others must not depend on; SHIFT of a side.
+WARP = {"rotation": 30.0, "scale": (0.7, 1.4), "shear": 0.5, "stddev": (0.0, 0.5)}
+SHIFT = 1 / 7
+# Tasks of a network with a code.
+CODED = ("reconstruct", "features")
 # What a restorer is trained with, where nothing else is said: as many images in
 # a batch as hold that many pixels.
 PIXELS, LEARNING_RATE = 80_000, 0.002
@@ -36,9 +41,8 @@ def check_task(arguments):
     noise = arguments.noise or [0]
     expect(len(noise) < 3, "--noise", "one number, or a lowest and a highest", noise)
     _damage(arguments)  # numbers that cannot be
-    if task == "reconstruct":
-        fits = arguments.preset != "restorer"
-        expect(fits, "--preset", "an autoencoder, to reconstruct", arguments.preset)
+    fits = task not in CODED or arguments.preset != "restorer"
+    expect(fits, "--preset", f"an autoencoder, for {task}", arguments.preset)
     only = task != "super-resolution" or arguments.preset in (None, "restorer")
     expect(only, "--preset", "restorer, for super-resolution", arguments.preset)
 
@@ -60,7 +64,7 @@ def corruption(arguments, images):
     task = arguments.task
     if images.inputs_train is not None:
         wanted = "a task, with images in input/ and target/"
-        expect(task != "reconstruct", "--task", wanted, task)
+        expect(task not in CODED, "--task", wanted, task)
         for name in ("noise", "scale", "downsampling"):
             given = getattr(arguments, name)
             wanted = "left out: these images come with their inputs"
@@ -70,6 +74,8 @@ def corruption(arguments, images):
         wanted = "super-resolution where targets are larger, else denoise"
         expect(fits, "--task", wanted, f"{task}, for {sizes[1]} to {sizes[0]}")
         return None
+    if task == "features":
+        return Warp(**WARP, shift=min(images.image_shape[:2]) * SHIFT)
     corrupt = _damage(arguments)
     scale, sides = getattr(corrupt, "factor", 1), images.image_shape[:2]
     fits = all(side % scale == 0 and side >= 4 * scale for side in sides)
@@ -88,10 +94,10 @@ def _damage(arguments):
 
 
 def scale_of(arguments):
-    """How many times larger a task's images come out; None to reconstruct."""
+    """How many times larger a task's images come out; None where none is restored."""
     if arguments.task == "super-resolution":
         return 2 if arguments.scale is None else arguments.scale
-    return 1 if arguments.task == "denoise" else None
+    return None if arguments.task in CODED else 1
 
 
 def network(arguments, images, corrupt):
@@ -109,7 +115,7 @@ def network(arguments, images, corrupt):
     """
     preset = arguments.preset
     if preset is None:
-        preset = "reference" if arguments.task == "reconstruct" else "restorer"
+        preset = "reference" if arguments.task in CODED else "restorer"
     if preset != "restorer":
         switches = {"image_shape": images.image_shape, "seed": arguments.seed}
         if arguments.latent_dim is not None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from convae_keras import metrics
 from convae_keras.baselines import classical_denoiser, enlarge, mean_image, pca
-from convae_keras.corruption import Corruption, from_config
+from convae_keras.corruption import Corruption, Warp, from_config
 from convae_keras.models import pixel_range
 from convae_keras.pipelines import to_float
 from convae_keras.plotting import image_rows
@@ -86,7 +86,7 @@ def held_out_scores(autoencoder, images, corrupt=None):
     model's code size, or, where the code has no fewer numbers than the image,
     the plain copy of the image, which such a code can hold. Those of a restorer
     are what it is shown, and two filters tuned on validation images, or three
-    ways to enlarge.
+    ways to enlarge. A warp's are what it is shown and the mean training image.
 
     Args:
         autoencoder: a `keras.Model`.
@@ -98,6 +98,7 @@ def held_out_scores(autoencoder, images, corrupt=None):
     """
     inputs = images.inputs_test if corrupt is None else corrupt
     find = _autoencoder_rivals if inputs is None else _restorer_rivals
+    find = _unwarping_rivals if isinstance(corrupt, Warp) else find
     rivals = {"autoencoder": lambda x: reconstruct(autoencoder, x)}
     rivals |= find(autoencoder, images, corrupt)
     return {name: scores(row, images.x_test, inputs) for name, row in rivals.items()}
@@ -114,6 +115,10 @@ def _autoencoder_rivals(autoencoder, images, corrupt):
     elif code_size < len(images.x_train):
         rivals[f"PCA, {code_size} numbers"] = pca(images.x_train, code_size)
     return rivals
+
+
+def _unwarping_rivals(autoencoder, images, corrupt):
+    return {"input": lambda x: x, "mean image": mean_image(images.x_train)}
 
 
 def _restorer_rivals(restorer, images, corrupt):

@@ -15,7 +15,7 @@ from PIL import Image
 
 from convae_keras import cli, data
 from convae_keras.cli import main
-from convae_keras.corruption import Downsample, GaussianNoise
+from convae_keras.corruption import Downsample, GaussianNoise, Warp, from_config
 from convae_keras.metrics import bce_floor
 from convae_keras.pipelines import to_float
 from convae_keras.recipes import IMAGES_SHOWN
@@ -213,6 +213,41 @@ def test_denoise(capsys):
         assert again["rows"][name] == pytest.approx(rows[name], rel=1e-4)
 
 
+def test_features(pictures, capsys):
+    """A code to serve others is trained to undo warps."""
+    options = "--task features --preset keras --epochs 1 --data mnist5k --json"
+    assert main(["train", *options.split(), "--out", "codes"]) == 0
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    rows = summary["rows"]
+    assert list(rows) == ["autoencoder", "input", "mean image"]
+    corruption = read_json("codes/settings.json")["corruption"]
+    assert from_config(corruption) == Warp(30.0, (0.7, 1.4), 0.5, 4.0, (0.0, 0.5))
+    assert rows["autoencoder"]["mse"] < 0.8 * rows["input"]["mse"]
+
+    assert main(["evaluate", "codes", "--data", "mnist5k", "--json"]) == 0
+    again = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert again["mse"] == pytest.approx(summary["mse"], rel=1e-4)
+    assert main(["encode", "codes", str(pictures), "features.npz"]) == 0
+
+
+def test_features_of_a_folder(tmp_path, monkeypatch, capsys):
+    """Photographs are shown whole, and shifted by as much of a side as digits are."""
+    seen = []
+
+    def train(autoencoder, images, corrupt, **options):
+        seen.append((images.image_shape, corrupt.shift, autoencoder.encoder.output))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "train", train)
+    (tmp_path / "photos").mkdir()
+    for i in range(3):
+        pixels = np.full((150, 150, 3), i, "uint8")
+        Image.fromarray(pixels).save(tmp_path / "photos" / f"{i}.png")
+    command = "train --task features --data photos --image-size 56 --latent-dim 9"
+    assert main(command.split()) == 130
+    assert seen[0][:2] == ((56, 56, 3), 8.0) and seen[0][2].shape == (None, 9)
+
+
 def test_super_resolution(pictures, capsys):
     options = ["--data", str(pictures), "--image-size", "28"]
     arguments = "--task super-resolution --scale 2 --epochs 1 --out large --json"
@@ -344,6 +379,12 @@ def test_a_folder_is_cut_into_patches_to_restore_them(tmp_path, monkeypatch, cap
     [
         ("--noise 0.2", "`--noise` must be left out, or --task denoise"),
         ("--task super-resolution --noise 0.2", "`--noise` must be left out"),
+        ("--task features --noise 0.2", "`--noise` must be left out"),
+        ("--task features --preset restorer", "`--preset` must be an autoencoder"),
+        (
+            "--data pairs --patch-size 8 --task features",
+            "`--task` must be a task, with images in",
+        ),
         ("--task denoise --noise 0.1 0.2 0.3", "`--noise` must be one number, or"),
         ("--task denoise --noise 0.3 0.1", "`stddev` must be"),
         ("--task denoise --noise -0.1", "`stddev` must be"),
