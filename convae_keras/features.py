@@ -194,6 +194,5 @@ def classifier(model, classes, trainable="whole", seed=None):
     learning = {"whole": learning, "last": learning[-1:], "none": []}[trainable]
     for each in encoder.layers:
         each.trainable = each in learning
-    x = layers.Activation("relu", name="features_relu")(encoder.output)
-    x = layers.Dense(classes, activation="softmax", name="classes")(x)
-    return keras.Model(encoder.input, x, name="classifier")
+    head = layers.Dense(classes, activation="softmax", name="classes")
+    return keras.Model(encoder.input, head(encoder.output), name="classifier")
