@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from convae_keras.files import as_mode, image_paths, open_image
+from convae_keras.files import as_mode, images_in, open_image, what_was_skipped
 from convae_keras.models import pixel_range
 from convae_keras.pipelines import expect
 from convae_keras.runs import replacing
@@ -129,8 +129,7 @@ def apply(model, source, destination, overwrite=False, grey=None):
                 raise ValueError(f"{path} could not be restored: {error}") from error
             skipped[str(path)] = f"{type(error).__name__}: {error}"
     if skipped:
-        named = ", ".join(f"{path} ({why})" for path, why in list(skipped.items())[:10])
-        message = f"Skipped {len(skipped)} of {len(jobs)} images: {named}"
+        message = what_was_skipped(skipped, len(jobs), source)
         expect(written, "source", "images that can be restored", message)
         warnings.warn(message, stacklevel=2)
     return written, skipped
@@ -144,10 +143,8 @@ def _jobs(source, destination):
         known = target.suffix.lower() in Image.registered_extensions()
         expect(known, "destination", "a name like picture.png", f"'{target}'")
         return [(source, target)]
-    expect(source.is_dir(), "source", "an image or a folder of images", f"'{source}'")
     # Images in folders called train, val and test are images like others.
-    paths = image_paths(source)
-    expect(paths, "source", "a folder with images", f"none in '{source}'")
+    _, paths = images_in(source)
     expect(not destination.is_file(), "destination", "a folder", f"'{destination}'")
     inside = source.resolve() in destination.resolve().parents
     # The next time, its results would be taken for images to restore.

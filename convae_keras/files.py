@@ -2,12 +2,14 @@
 
 import contextlib
 import glob
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 import numpy as np
 from joblib import Parallel, delayed
 from PIL import Image, ImageOps
 from tqdm import tqdm
+
+from convae_keras.pipelines import expect
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff")
@@ -29,6 +31,43 @@ def image_paths(folder):
     names = glob.glob("**", root_dir=folder, recursive=True)
     paths = sorted(PurePath(name).as_posix() for name in names)
     return [path for path in paths if path.lower().endswith(EXTENSIONS)]
+
+
+def images_in(source):
+    """The images that a path stands for: itself, or all that a folder holds.
+
+    Args:
+        source: path of an image or a folder.
+
+    Returns:
+        `(folder, names)`: `Path`; list of str, paths from there on, with `/`.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    source = Path(source)
+    expect(source.exists(), "source", "an image or a folder of images", f"'{source}'")
+    if source.is_file():
+        return source.parent, [source.name]
+    names = image_paths(source)
+    expect(names, "source", "a folder with images", f"none in '{source}'")
+    return source, names
+
+
+def what_was_skipped(skipped, count, source):
+    """What a warning says of files that could not be read.
+
+    Args:
+        skipped: dict from the path of each to why not. Ten are named.
+        count: int, how many images there are, those included.
+        source: path they came from.
+
+    Returns:
+        str.
+    """
+    named = ", ".join(f"{path} ({why})" for path, why in [*skipped.items()][:10])
+    more = ", …" if len(skipped) > 10 else ""
+    return f"Skipped {len(skipped)} of {count} images in '{source}': {named}{more}"
 
 
 @contextlib.contextmanager

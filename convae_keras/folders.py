@@ -17,6 +17,7 @@ from convae_keras.files import (
     in_threads,
     open_image,
     read_image,
+    what_was_skipped,
 )
 from convae_keras.pipelines import expect
 
@@ -83,21 +84,20 @@ def read_folder(folder, image_size=None, color=None, fit="crop", seed=0):
     shape = (*size, len(mode))  # "L" has one channel, "RGB" three
     on_disk = len(files) * math.prod(shape) > MEMORY_LIMIT
 
-    parts, broken = {}, []
+    parts, skipped = {}, {}
     labels = {label for inside in splits.values() for _, label in inside} - {None}
     numbers = {label: number for number, label in enumerate(sorted(labels))}
     for split, inside in splits.items():
         x = _allocate((len(inside), *shape), on_disk)
         errors = _fill(x, [folder / path for path, _ in inside], mode, fit)
-        broken += [f"{inside[i][0]} ({error})" for i, error in errors.items()]
+        skipped |= {str(inside[i][0]): error for i, error in errors.items()}
         y = [numbers.get(file[1]) for i, file in enumerate(inside) if i not in errors]
         if y:
             parts[f"x_{split}"] = x[: len(y)]
             parts[f"y_{split}"] = None if None in y else np.array(y, "int64")
-    if broken:
-        named = ", ".join(sorted(broken)[:10]) + (", …" if len(broken) > 10 else "")
-        skipped = f"Skipped {len(broken)} of {len(files)} images in '{folder}'"
-        warnings.warn(f"{skipped} that cannot be read: {named}", stacklevel=2)
+    if skipped:
+        skipped = dict(sorted(skipped.items()))
+        warnings.warn(what_was_skipped(skipped, len(files), folder), stacklevel=2)
     readable = f"a folder of readable images ({', '.join(FORMATS)}) to train on"
     expect("x_train" in parts, "folder", readable, f"none in '{folder}'")
     return {**carve(parts, folder), "class_names": tuple(numbers)}

@@ -11,7 +11,14 @@ import numpy as np
 from tqdm import tqdm
 
 from convae_keras.features import encode_batches, feature_model, nearest
-from convae_keras.files import FITS, MODES, image_paths, in_threads, read_image
+from convae_keras.files import (
+    FITS,
+    MODES,
+    images_in,
+    in_threads,
+    read_image,
+    what_was_skipped,
+)
 from convae_keras.pipelines import expect
 from convae_keras.runs import fingerprint, replacing
 
@@ -54,10 +61,7 @@ def encode_files(
     free = "a file that does not exist yet, or `overwrite` (--overwrite) given"
     taken = destination.exists() and not overwrite
     expect(not taken, "destination", free, f"'{destination}'")
-    expect(source.exists(), "source", "an image or a folder of images", f"'{source}'")
-    paths = [source.name] if source.is_file() else image_paths(source)
-    folder = source.parent if source.is_file() else source
-    expect(paths, "source", "a folder with images", f"none in '{source}'")
+    folder, paths = images_in(source)
     _mode(model)
     width = feature_model(model, layer, pooling).output_shape[1]
     expect(fit in FITS, "fit", f"in {[*FITS]}", repr(fit))
@@ -184,9 +188,7 @@ def _batches(model, folder, paths, fit, names, skipped):
 def _warn(skipped, names, source):
     if not skipped:
         return
-    named = ", ".join(f"{path} ({why})" for path, why in list(skipped.items())[:10])
-    count = len(skipped) + len(names)
-    message = f"Skipped {len(skipped)} of {count} images in '{source}': {named}"
+    message = what_was_skipped(skipped, len(skipped) + len(names), source)
     expect(names, "source", "images that can be read", message)
     warnings.warn(message, stacklevel=3)
 

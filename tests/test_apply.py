@@ -434,7 +434,7 @@ def test_a_broken_file_in_a_folder_is_skipped_and_named(content, album, tmp_path
     content = whole[: len(whole) // 2] if content is None else content
     (album / "train" / "a.png").write_bytes(content)
     with pytest.warns(
-        UserWarning, match=r"Skipped 1 of 5 images: .*train/a.png \(\w+: .*\)$"
+        UserWarning, match=r"Skipped 1 of 5 images in .*: .*train/a.png \(\w+: .*\)$"
     ):
         written, skipped = apply(negative(), album, tmp_path / "out")
     assert [*skipped] == [str(album / "train" / "a.png")]

@@ -330,7 +330,7 @@ def test_a_broken_file_is_named_and_skipped(break_file, name, tmp_path, monkeypa
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40 * 40)
     fill(tmp_path, [f"{i:02}.png" for i in range(20)])
     break_file(tmp_path / name)
-    told = rf"Skipped 1 of 21 images in .* that cannot be read: {name} \(\w+\)$"
+    told = rf"Skipped 1 of 21 images in '.*': {name} \(\w+\)$"
     with pytest.warns(UserWarning, match=told):
         parts = read_folder(tmp_path, image_size=4)
     assert sorted(values(together(parts))) == list(range(20))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from convae_keras import index
+from convae_keras import files, index
 from convae_keras.features import encode
 from convae_keras.index import encode_files, load_features, search
 from convae_keras.models import conv_autoencoder
@@ -131,7 +131,7 @@ def test_memory_does_not_grow_with_the_images(folder, tmp_path, monkeypatch):
     peaks = []
     for count in (2000, 40, 2000):  # at first, what is made once is made
         names = [f"{i:04}.png" for i in range(count)]
-        monkeypatch.setattr(index, "image_paths", lambda _, found=names: found)
+        monkeypatch.setattr(files, "image_paths", lambda _, found=names: found)
         tracemalloc.start()
         encode_files(model, folder, path, overwrite=True)
         peaks.append(tracemalloc.get_traced_memory()[1])
