@@ -189,6 +189,15 @@ def test_the_weights_come_from_the_seed(monkeypatch, capsys):
 DENOISER_ROWS = ["autoencoder", "input", "Gaussian filter", "median filter"]
 
 
+@pytest.fixture
+def photos(tmp_path):
+    """A folder of that name, where the commands run, with three pictures."""
+    (tmp_path / "photos").mkdir()
+    for i in range(3):
+        pixels = np.full((150, 150, 3), i, "uint8")
+        Image.fromarray(pixels).save(tmp_path / "photos" / f"{i}.png")
+
+
 def test_denoise(capsys):
     arguments = "--task denoise --noise 0.5 --preset keras --epochs 1 --out noisy"
     assert main(["train", *arguments.split(), "--data", "mnist5k", "--json"]) == 0
@@ -230,7 +239,7 @@ def test_features(pictures, capsys):
     assert main(["encode", "codes", str(pictures), "features.npz"]) == 0
 
 
-def test_features_of_a_folder(tmp_path, monkeypatch, capsys):
+def test_features_of_a_folder(photos, monkeypatch, capsys):
     """Photographs are shown whole, and shifted by as much of a side as digits are."""
     seen = []
 
@@ -239,10 +248,6 @@ def test_features_of_a_folder(tmp_path, monkeypatch, capsys):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli, "train", train)
-    (tmp_path / "photos").mkdir()
-    for i in range(3):
-        pixels = np.full((150, 150, 3), i, "uint8")
-        Image.fromarray(pixels).save(tmp_path / "photos" / f"{i}.png")
     command = "train --task features --data photos --image-size 56 --latent-dim 9"
     assert main(command.split()) == 130
     assert seen[0][:2] == ((56, 56, 3), 8.0) and seen[0][2].shape == (None, 9)
@@ -350,7 +355,7 @@ def test_what_a_task_means(arguments, corrupt, shape, monkeypatch, capsys, tmp_p
     assert model.compute_output_shape((1, 28, 28, 1))[1] == 28 * factor
 
 
-def test_a_folder_is_cut_into_patches_to_restore_them(tmp_path, monkeypatch, capsys):
+def test_a_folder_is_cut_into_patches_to_restore_them(photos, monkeypatch, capsys):
     """As large as they are, where they would else be made small."""
     seen = []
 
@@ -359,10 +364,6 @@ def test_a_folder_is_cut_into_patches_to_restore_them(tmp_path, monkeypatch, cap
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli, "train", train)
-    (tmp_path / "photos").mkdir()
-    for i in range(3):
-        pixels = np.full((150, 150, 3), i, "uint8")
-        Image.fromarray(pixels).save(tmp_path / "photos" / f"{i}.png")
     for options in ("--task denoise", "--task denoise --patch-size 50 --color grey"):
         main(["train", *options.split(), "--data", "photos"])
     main(["train", "--task", "denoise", "--image-size", "30", "--data", "photos"])
