@@ -8,7 +8,13 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from convae_keras.files import as_mode, images_in, open_image, what_was_skipped
+from convae_keras.files import (
+    as_mode,
+    expect_free,
+    images_in,
+    open_image,
+    what_was_skipped,
+)
 from convae_keras.models import pixel_range
 from convae_keras.pipelines import expect
 from convae_keras.runs import replacing
@@ -116,9 +122,7 @@ def apply(model, source, destination, overwrite=False, grey=None):
     expect(
         os.access(place, os.W_OK), "destination", "where one can write", f"'{place}'"
     )
-    taken = [str(target) for _, target in jobs if target.exists()]
-    free = "files that do not exist yet, or `overwrite` (--overwrite) given"
-    expect(overwrite or not taken, "destination", free, ", ".join(taken[:5]))
+    expect_free([target for _, target in jobs], overwrite)
     written, skipped = [], {}
     for path, target in tqdm(jobs, "applying", disable=len(jobs) < 2):
         try:

@@ -39,6 +39,8 @@ class ExactConv2D(layers.Layer):
         kernel_size: odd int; borders are filled with 0.
         shift: int, by how many bits the sum is made smaller.
         largest: int, no input is larger in magnitude.
+        pixels: bool, whether these are a picture's. Then what is cut off at 0
+            and 255 still learns, or a pixel might stay black for ever.
 
     Raises:
         ValueError: at `build`, if a sum could be too large.
@@ -47,12 +49,15 @@ class ExactConv2D(layers.Layer):
     Output shape: float32 `(n, height, width, filters)`, whole numbers.
     """
 
-    def __init__(self, filters, kernel_size=3, shift=6, largest=255, **kwargs):
+    def __init__(
+        self, filters, kernel_size=3, shift=6, largest=255, pixels=False, **kwargs
+    ):
         super().__init__(**kwargs)
         self.filters = filters
         self.kernel_size = kernel_size
         self.shift = shift
         self.largest = largest
+        self.pixels = pixels
 
     def build(self, input_shape):
         fan_in = self.kernel_size**2 * input_shape[-1]
@@ -69,31 +74,55 @@ class ExactConv2D(layers.Layer):
             name="bias", shape=(self.filters,), initializer="zeros"
         )
 
-    def call(self, x):
+    def call(self, x, training=False):
         kernel = ops.clip(rounded(UNIT * self.kernel), -LARGEST, LARGEST)
         room = LIMIT - 1 - LARGEST * self.largest * kernel.shape[0]
         bias = ops.clip(rounded(UNIT * self.largest * self.bias), -room, room)
-        total = ops.matmul(self._patches(x), kernel) + bias
-        scaled = ops.clip(total / 2.0**self.shift, 0, 255)
-        return scaled + ops.stop_gradient(ops.floor(scaled + 0.5) - scaled)
+        total = self._convolved(x, kernel, training) + bias
+        scaled = total / 2.0**self.shift
+        whole = ops.clip(ops.floor(scaled + 0.5), 0, 255)
+        learning = scaled if self.pixels else ops.clip(scaled, 0, 255)
+        return learning + ops.stop_gradient(whole - learning)
 
-    def _patches(self, x):
-        """What lies under the kernel at each place, one channel after another.
+    def _convolved(self, x, kernel, training):
+        if self.kernel_size == 1:
+            return ops.matmul(x, kernel)
+        channels, size = x.shape[-1], self.kernel_size
+        if training:  # the last bit does not count, and some compute by fractions
+            kernel = ops.reshape(kernel, (size, size, channels, self.filters))
+            return ops.conv(x, kernel, padding="same")
+        if self.filters >= channels:  # what is laid out is then the smaller
+            return ops.matmul(ops.concatenate(self._moved(x), axis=-1), kernel)
+        kernel = ops.reshape(kernel, (size**2, channels, self.filters))
+        kernel = ops.reshape(ops.transpose(kernel, (1, 0, 2)), (channels, -1))
+        products = self._moved(ops.matmul(x, kernel))
+        width = self.filters
+        parts = (p[..., i * width : (i + 1) * width] for i, p in enumerate(products))
+        return sum(parts)
 
-        Not `ops.conv`: some libraries compute that by way of fractions.
-        """
-        reach, (height, width) = self.kernel_size // 2, x.shape[1:3]
-        if not reach:
-            return x
+    def _moved(self, x):
+        """What lies under each number of the kernel, at every place."""
+        reach, (height, width) = self.kernel_size // 2, ops.shape(x)[1:3]
         padded = ops.pad(x, [[0, 0], [reach, reach], [reach, reach], [0, 0]])
         moves = range(self.kernel_size)
-        parts = [
+        return [
             padded[:, down : down + height, across : across + width]
             for down in moves
             for across in moves
         ]
-        return ops.concatenate(parts, axis=-1)
 
     def get_config(self):
-        names = ("filters", "kernel_size", "shift", "largest")
+        names = ("filters", "kernel_size", "shift", "largest", "pixels")
         return super().get_config() | {name: getattr(self, name) for name in names}
+
+
+@keras.saving.register_keras_serializable("convae_keras")
+class SideBySide(layers.Layer):
+    """Lays four channels of a position side by side, as two rows of two pixels.
+
+    Input shape: `(n, height, width, 4 * channels)`.
+    Output shape: `(n, 2 * height, 2 * width, channels)`.
+    """
+
+    def call(self, x):
+        return ops.depth_to_space(x, 2)

@@ -11,7 +11,7 @@ from convae_keras.data import Images
 from convae_keras.models import pixel_range
 from convae_keras.pipelines import check_images, check_turn, expect
 
-LOSSES = ("mse", "mae", "binary_crossentropy")
+LOSSES = ("mse", "mae", "binary_crossentropy", "psnr")
 
 
 def checked_images(autoencoder, images, corrupt=None):

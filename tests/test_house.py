@@ -76,7 +76,7 @@ def _own_imports(source):
 def _trespasses(room, source):
     """Imports of a room that the table does not allow."""
     rooms = _rooms()
-    tasks = rooms[rooms.index("training") + 1 : rooms.index("cli")]
+    tasks = rooms[rooms.index("training") + 1 : rooms.index("options")]
     if room == "__main__":
         allowed = ["cli"]
     elif room == "__init__":

@@ -1,0 +1,204 @@
+"""Images as bytes and back, by a codec: their codes, and on request all pixels."""
+
+import numpy as np
+from sklearn.cluster import MiniBatchKMeans
+
+from convae_keras.codecs import GROUPS
+from convae_keras.entropy import TOTAL, Decoder, Encoder, count_table
+from convae_keras.interleave import decode_planes, encode_planes
+from convae_keras.interleave import fit_tables as fit_planes
+from convae_keras.pipelines import check_images, expect, to_float
+
+# Pixels that go through a network at once.
+BATCH_PIXELS = 200_000
+# How often codes are sorted into groups anew when tables are fitted.
+ROUNDS = 10
+# Codes, and images, that are enough to count by.
+MOST_CODES, MOST_IMAGES = 100_000, 20_000
+# How many symbols what all groups have in common is worth.
+PRIOR = 8.0
+
+
+def fit_tables(codec, x):
+    """Counts the codes of images, so that those of others can be packed.
+
+    Codes are sorted into groups of alike ones: first by k-means, then again and
+    again into the group whose table makes them shortest.
+
+    Args:
+        codec: trained `Codec`; its `tables` are written.
+        x: images, as `check_images` takes them; those it was trained on.
+    """
+    x = check_images(x)
+    codes = codes_of(codec, x)[:MOST_CODES]
+    kmeans = MiniBatchKMeans(min(GROUPS, len(codes)), n_init=1, random_state=0)
+    groups = kmeans.fit_predict(codes)
+    for _ in range(ROUNDS):
+        tables = _count(codes, groups, codec.tables)
+        groups = _shortest(codes, *tables)
+    some = as_bytes(x[:MOST_IMAGES])
+    guess = images_of(codec, codes_of(codec, some), some.shape)
+    codec.tables.set_weights([*tables, fit_planes(_planes(some), _planes(guess))])
+
+
+def _count(codes, groups, tables):
+    count, symbols = tables.shape_of_codes
+    per_channel = [
+        count_table(groups, channel, (count, symbols), PRIOR) for channel in codes.T
+    ]
+    of_codes = np.stack(per_channel, axis=1).reshape(-1, symbols)
+    return count_table(np.zeros_like(groups), groups, (1, count)), of_codes
+
+
+def _shortest(codes, of_groups, of_codes):
+    """The group in which each code takes the fewest bits."""
+    count, channels = of_groups.shape[1], codes.shape[1]
+    bits = np.log2(TOTAL / of_codes).reshape(count, channels, -1).astype("float32")
+    costs = np.log2(TOTAL / of_groups).astype("float32")
+    costs = np.repeat(costs.T, len(codes), axis=1)
+    for channel in range(channels):
+        costs += bits[:, channel, codes[:, channel]]
+    return costs.argmin(axis=0)
+
+
+def _least(of_groups, of_codes):
+    """Bits below which no code can be packed."""
+    cheapest = np.log2(TOTAL / of_codes.max(axis=1)).reshape(of_groups.size, -1)
+    return (np.log2(TOTAL / of_groups[0]) + cheapest.sum(axis=1)).min()
+
+
+def pack(codec, x, lossless=False):
+    """Images of one size as bytes.
+
+    Args:
+        codec: `Codec` whose tables are fitted.
+        x: uint8 `(n, height, width, channels)`.
+        lossless: bool, whether they are to come back as they are.
+
+    Returns:
+        bytes. Codes whose numbers are outside of what the codec knows are cut
+        off there.
+
+    Raises:
+        ValueError: for images that the codec does not take, or if its tables
+            were never fitted.
+    """
+    tables = _tables(codec)
+    codes = codes_of(codec, x)
+    groups = _shortest(codes, *tables[:2])
+    encoder = Encoder()
+    encoder.add(np.zeros_like(groups), groups, tables[0])
+    encoder.add(_contexts(groups, codes.shape[1]), codes, tables[1])
+    if lossless:
+        guess = images_of(codec, codes, x.shape)
+        encode_planes(encoder, _planes(x), _planes(guess), tables[2])
+    return encoder.finish()
+
+
+def unpack(codec, data, shape, lossless=False):
+    """The images that `pack` made bytes of.
+
+    Args:
+        codec: the same `Codec`.
+        data: bytes. Damaged ones give other images, or an error.
+        shape: `(n, height, width, channels)`.
+        lossless: bool, as it was.
+
+    Returns:
+        uint8 `shape`.
+
+    Raises:
+        ValueError: for bytes that cannot be, or a shape that the codec does not
+            take.
+    """
+    tables, decoder = _tables(codec), Decoder(data)
+    count, channels = _code_count(codec, shape)
+    # Or a few bytes could ask for hours of decoding.
+    least = count * _least(*tables[:2]) / 8 - 8
+    wanted = f"{least:,.0f} bytes at least, for images of {shape}"
+    expect(len(data) >= least, "data", wanted, f"{len(data):,}")
+    groups = decoder.take(np.zeros(count, int), tables[0])
+    codes = decoder.take(_contexts(groups, channels), tables[1])
+    images = images_of(codec, codes, shape)
+    if not lossless:
+        return images
+    planes = decode_planes(decoder, _planes(images), tables[2])
+    n, height, width, channels = shape
+    return planes.reshape(n, channels, height, width).transpose(0, 2, 3, 1)
+
+
+def codes_of(codec, x):
+    """The codes of images.
+
+    Args:
+        codec: `Codec`.
+        x: images, as `check_images` takes them.
+
+    Returns:
+        int64 `(positions, latent_dim)`, from 0 to twice the largest: one image's
+        positions after another's.
+    """
+    x = check_images(x)
+    count, channels = _code_count(codec, x.shape)
+    batches = (to_float(x[part]) for part in _parts(x.shape))
+    codes = [np.asarray(codec.encoder.predict_on_batch(each)) for each in batches]
+    whole = np.rint(np.concatenate(codes)).astype("int64")
+    return whole.reshape(count, channels) + _largest(codec)
+
+
+def images_of(codec, codes, shape):
+    """The images that codes stand for.
+
+    Args:
+        codec: `Codec`.
+        codes: int `(positions, latent_dim)`, as `codes_of` gives them.
+        shape: `(n, height, width, channels)` of the images.
+
+    Returns:
+        uint8 `shape`.
+    """
+    inside = codec.encoder.compute_output_shape(shape)
+    codes = (codes - _largest(codec)).astype("float32").reshape(inside)
+    images = np.empty(shape, "uint8")
+    for part in _parts(shape):
+        found = np.asarray(codec.decoder.predict_on_batch(codes[part]))
+        images[part] = as_bytes(found[:, : shape[1], : shape[2]])
+    return images
+
+
+def as_bytes(x):
+    """Images as uint8, which floats in [0, 1] are rounded to."""
+    return x if x.dtype == "uint8" else np.rint(255 * x).astype("uint8")
+
+
+def _parts(shape):
+    size = max(1, BATCH_PIXELS // (shape[1] * shape[2]))
+    return (slice(start, start + size) for start in range(0, shape[0], size))
+
+
+def _code_count(codec, shape):
+    """How many positions the codes of images have, and numbers at each."""
+    wanted = codec.input_shape[1:]
+    fits = all(a in (None, b) for a, b in zip(wanted, shape[1:], strict=True))
+    expect(fits, "x", f"images of {wanted}", shape[1:])
+    inside = codec.encoder.compute_output_shape(tuple(shape))
+    return int(np.prod(inside[:-1])), inside[-1]
+
+
+def _largest(codec):
+    return codec.encoder.get_layer("whole").largest
+
+
+def _tables(codec):
+    tables = [np.asarray(table) for table in codec.tables.get_weights()]
+    expect(tables[0].sum() == TOTAL, "codec", "one whose tables are fitted", "zeros")
+    return tables
+
+
+def _contexts(groups, channels):
+    return groups[:, None] * channels + np.arange(channels)
+
+
+def _planes(x):
+    """Each channel as a grey image."""
+    return x.transpose(0, 3, 1, 2).reshape(-1, *x.shape[1:3])

@@ -1,0 +1,113 @@
+"""Packing: what comes out, how small it is, and what damaged bytes do."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from convae_keras.codecs import conv_codec
+from convae_keras.compression import codes_of, fit_tables, images_of, pack, unpack
+from convae_keras.entropy import TOTAL
+from convae_keras.metrics import psnr
+
+
+def test_tables_are_whole_numbers_that_sum_up(codec):
+    for table in codec.tables.get_weights():
+        assert (table.sum(axis=-1) == TOTAL).all() and table.min() > 0
+
+
+def test_lossy(codec, digits):
+    x = digits.x_test
+    data = pack(codec, x)
+    found = unpack(codec, data, x.shape)
+    np.testing.assert_array_equal(found, images_of(codec, codes_of(codec, x), x.shape))
+    assert psnr(x / 255, found / 255).mean() > 13
+    assert len(data) / len(x) < 8
+
+
+def test_lossless(codec, digits):
+    x = digits.x_test
+    data = pack(codec, x, lossless=True)
+    np.testing.assert_array_equal(unpack(codec, data, x.shape, lossless=True), x)
+    assert 8 * len(data) / x.size < 1.5
+
+
+def test_groups_pay(codec, digits):
+    """One group for all takes more bytes than many."""
+    x = digits.x_test
+    many = len(pack(codec, x))
+    tables = codec.tables.get_weights()
+    try:
+        only = tables[0].copy()
+        only[0, 1:], only[0, 0] = 1, TOTAL - only.shape[1] + 1
+        common = tables[1].reshape(only.shape[1], -1, tables[1].shape[1])
+        weighted = (common * tables[0].T[..., None]).sum(axis=0) // TOTAL + 1
+        weighted[:, weighted.shape[1] // 2] += TOTAL - weighted.sum(axis=1)
+        common = np.repeat(weighted[None], only.shape[1], axis=0)
+        codec.tables.set_weights([only, common.reshape(tables[1].shape), tables[2]])
+        assert many < 0.97 * len(pack(codec, x))
+    finally:
+        codec.tables.set_weights(tables)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+    *(st.integers(1, 4), st.integers(1, 40), st.integers(1, 40)),
+    *(st.booleans(), st.integers(0, 9)),
+)
+def test_images_of_any_size(photo_codec, n, height, width, lossless, seed):
+    x = np.random.RandomState(seed).randint(256, size=(n, height, width, 3))
+    x = x.astype("uint8")
+    data = pack(photo_codec, x, lossless)
+    found = unpack(photo_codec, data, x.shape, lossless)
+    assert found.shape == x.shape and found.dtype == "uint8"
+    if lossless:
+        np.testing.assert_array_equal(found, x)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 60), st.booleans())
+def test_damaged_bytes_give_images_or_a_value_error(codec, seed, cut, lossless):
+    random = np.random.RandomState(seed)
+    data = bytearray(pack_once(codec, lossless))
+    for at in random.randint(len(data), size=random.randint(1, 5)):
+        data[at] = random.randint(256)
+    data = bytes(data[: len(data) - cut])
+    try:
+        found = unpack(codec, data, (3, 28, 28, 1), lossless)
+    except ValueError:
+        return
+    assert found.shape == (3, 28, 28, 1)
+
+
+PACKED = {}
+
+
+def pack_once(codec, lossless):
+    if lossless not in PACKED:
+        x = np.random.RandomState(0).randint(256, size=(3, 28, 28, 1)).astype("uint8")
+        PACKED[lossless] = pack(codec, x, lossless)
+    return PACKED[lossless]
+
+
+def test_few_bytes_cannot_ask_for_much(codec, digits):
+    data = pack(codec, digits.x_test[:4])
+    with pytest.raises(ValueError, match=r"bytes at least, for images of \(80000, 28"):
+        unpack(codec, data, (80_000, 28, 28, 1))
+
+
+def test_what_it_does_not_take(codec):
+    with pytest.raises(
+        ValueError, match=r"images of \(28, 28, 1\). Received: \(27, 28"
+    ):
+        pack(codec, np.zeros((2, 27, 28, 1), "uint8"))
+    with pytest.raises(ValueError, match="tables are fitted"):
+        pack(conv_codec(seed=0), np.zeros((1, 28, 28, 1), "uint8"))
+
+
+def test_tables_of_few_images():
+    codec = conv_codec((8, 8, 1), filters=(4,), code_filters=(4,), latent_dim=3, seed=0)
+    x = np.random.RandomState(0).randint(256, size=(5, 8, 8, 1)).astype("uint8")
+    fit_tables(codec, x)
+    again = unpack(codec, pack(codec, x, True), x.shape, True)
+    np.testing.assert_array_equal(again, x)
