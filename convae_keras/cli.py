@@ -9,6 +9,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from convae_keras.cards import score_rows, write_report
 from convae_keras.corruption import Warp, from_config
 from convae_keras.data import load_images
 from convae_keras.devices import set_up_device
@@ -24,7 +25,7 @@ from convae_keras.recipes import (
     scale_of,
     train_options,
 )
-from convae_keras.reports import held_out_scores, score_rows, write_report
+from convae_keras.reports import held_out_scores
 from convae_keras.runs import load_run, read_json
 from convae_keras.settings import checked_images
 from convae_keras.training import train
@@ -142,7 +143,8 @@ def _summary(run, images, autoencoder, results):
 
 
 def _print_scores(results):
-    table = Table("on the test images", "MSE", "PSNR, dB", "SSIM", "BCE")
-    for row in score_rows(results):
+    header, *rows = score_rows(results)
+    table = Table("on the test images", *header[1:])
+    for row in rows:
         table.add_row(*row)
     Console().print(table)

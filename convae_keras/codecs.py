@@ -168,11 +168,7 @@ def conv_codec(
     >>> codec.encoder.output_shape
     (None, 16)
     """
-    expect(0 <= price < np.inf, "price", "0 or larger", price)
-    whole = isinstance(latent_dim, int) and latent_dim > 0
-    expect(whole, "latent_dim", "a positive int", latent_dim)
-    whole = isinstance(largest, int) and 0 < largest < 128
-    expect(whole, "largest", "an int from 1 to 127", largest)
+    _check(latent_dim, price, largest)
     image_shape = tuple(image_shape)
     sizes = {"filters": filters, "code_filters": code_filters}
     base = conv_autoencoder(
@@ -191,6 +187,14 @@ def conv_codec(
     inputs = keras.Input(image_shape, name="images")
     outputs = CropLike(name="crop")(decoder(encoder(inputs)), inputs)
     return Codec(inputs, outputs, name="codec")
+
+
+def _check(latent_dim, price, largest):
+    expect(0 <= price < np.inf, "price", "0 or larger", price)
+    whole = isinstance(latent_dim, int) and latent_dim > 0
+    expect(whole, "latent_dim", "a positive int", latent_dim)
+    whole = isinstance(largest, int) and 0 < largest < 128
+    expect(whole, "largest", "an int from 1 to 127", largest)
 
 
 def _decoder(code_shape, bottom_shape, image_shape, filters, largest):
