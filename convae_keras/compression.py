@@ -8,9 +8,8 @@ from convae_keras.entropy import TOTAL, Decoder, Encoder, count_table
 from convae_keras.interleave import decode_planes, encode_planes
 from convae_keras.interleave import fit_tables as fit_planes
 from convae_keras.pipelines import check_images, expect, to_float
+from convae_keras.tiles import cuts
 
-# Pixels that go through a network at once.
-BATCH_PIXELS = 200_000
 # How often codes are sorted into groups anew when tables are fitted.
 ROUNDS = 10
 # Codes, and images, that are enough to count by.
@@ -140,9 +139,11 @@ def codes_of(codec, x):
     """
     x = check_images(x)
     count, channels = _code_count(codec, x.shape)
-    batches = (to_float(x[part]) for part in _parts(x.shape))
-    codes = [np.asarray(codec.encoder.predict_on_batch(each)) for each in batches]
-    whole = np.rint(np.concatenate(codes)).astype("int64")
+    inside = codec.encoder.compute_output_shape(x.shape)
+    whole = np.empty(inside, "int64")
+    for cut in cuts(x.shape, inside):
+        found = codec.encoder.predict_on_batch(to_float(x[cut.images]))
+        whole[cut.own_codes] = np.rint(np.asarray(found)[cut.inner_codes])
     return whole.reshape(count, channels) + _largest(codec)
 
 
@@ -160,20 +161,17 @@ def images_of(codec, codes, shape):
     inside = codec.encoder.compute_output_shape(shape)
     codes = (codes - _largest(codec)).astype("float32").reshape(inside)
     images = np.empty(shape, "uint8")
-    for part in _parts(shape):
-        found = np.asarray(codec.decoder.predict_on_batch(codes[part]))
-        images[part] = as_bytes(found[:, : shape[1], : shape[2]])
+    for cut in cuts(shape, inside):
+        found = np.asarray(codec.decoder.predict_on_batch(codes[cut.codes]))
+        place = images[cut.own_images]
+        found = found[cut.inner_images][:, : place.shape[1], : place.shape[2]]
+        place[...] = as_bytes(found)
     return images
 
 
 def as_bytes(x):
     """Images as uint8, which floats in [0, 1] are rounded to."""
     return x if x.dtype == "uint8" else np.rint(255 * x).astype("uint8")
-
-
-def _parts(shape):
-    size = max(1, BATCH_PIXELS // (shape[1] * shape[2]))
-    return (slice(start, start + size) for start in range(0, shape[0], size))
 
 
 def _code_count(codec, shape):

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from convae_keras import tiles
 from convae_keras.codecs import conv_codec
 from convae_keras.compression import codes_of, fit_tables, images_of, pack, unpack
 from convae_keras.entropy import TOTAL
@@ -111,3 +112,17 @@ def test_tables_of_few_images():
     fit_tables(codec, x)
     again = unpack(codec, pack(codec, x, True), x.shape, True)
     np.testing.assert_array_equal(again, x)
+
+
+@pytest.mark.parametrize("side", [301, 64])
+def test_tiles_make_no_difference(photo_codec, monkeypatch, side):
+    x = np.random.RandomState(1).randint(256, size=(2, side, 290, 3)).astype("uint8")
+    monkeypatch.setattr(tiles, "BATCH_PIXELS", 10**9)
+    codes = codes_of(photo_codec, x)
+    whole = images_of(photo_codec, codes, x.shape)
+    monkeypatch.setattr(tiles, "BATCH_PIXELS", 1000)
+    monkeypatch.setattr(tiles, "TILE", 16)
+    np.testing.assert_array_equal(images_of(photo_codec, codes, x.shape), whole)
+    # Sums of floats may differ in the last bit, and a code lie on the edge.
+    assert (codes_of(photo_codec, x) == codes).mean() > 0.999
+    assert len(np.unique(whole)) > 3
