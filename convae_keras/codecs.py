@@ -99,9 +99,9 @@ class Tables(layers.Layer):
         symbols: int, how many values a number of the code can have.
 
     Attributes:
-        groups: `(1, groups)`, how often each group is met.
-        codes: `(groups * channels, symbols)`.
-        pixels: `(TABLES, CONTEXTS, 256)`, of `convae_keras.interleave`.
+        groups_table, codes_table: `(1, groups)` and `(groups, channels, symbols)`, of
+            `convae_keras.groups`.
+        pixels_table: `(TABLES, CONTEXTS, 256)`, of `convae_keras.interleave`.
     """
 
     def __init__(self, groups, symbols, **kwargs):
@@ -110,7 +110,7 @@ class Tables(layers.Layer):
 
     def build(self, input_shape):
         groups, symbols = self.shape_of_codes
-        shapes = {"groups": (1, groups), "codes": (groups * input_shape[-1], symbols)}
+        shapes = {"groups": (1, groups), "codes": (groups, input_shape[-1], symbols)}
         shapes["pixels"] = TABLES, CONTEXTS, 256
         whole = {"initializer": "zeros", "dtype": "int32", "trainable": False}
         for name, shape in shapes.items():

@@ -1,69 +1,31 @@
 """Images as bytes and back, by a codec: their codes, and on request all pixels."""
 
 import numpy as np
-from sklearn.cluster import MiniBatchKMeans
 
-from convae_keras.codecs import GROUPS
-from convae_keras.entropy import TOTAL, Decoder, Encoder, count_table
+from convae_keras.entropy import TOTAL, Decoder, Encoder
+from convae_keras.groups import CodeTables, count_codes
 from convae_keras.interleave import decode_planes, encode_planes
 from convae_keras.interleave import fit_tables as fit_planes
 from convae_keras.pipelines import check_images, expect, to_float
 from convae_keras.tiles import cuts
 
-# How often codes are sorted into groups anew when tables are fitted.
-ROUNDS = 10
-# Codes, and images, that are enough to count by.
-MOST_CODES, MOST_IMAGES = 100_000, 20_000
-# How many symbols what all groups have in common is worth.
-PRIOR = 8.0
+# Images that are enough to count pixels by.
+MOST_IMAGES = 20_000
 
 
 def fit_tables(codec, x):
     """Counts the codes of images, so that those of others can be packed.
-
-    Codes are sorted into groups of alike ones: first by k-means, then again and
-    again into the group whose table makes them shortest.
 
     Args:
         codec: trained `Codec`; its `tables` are written.
         x: images, as `check_images` takes them; those it was trained on.
     """
     x = check_images(x)
-    codes = codes_of(codec, x)[:MOST_CODES]
-    kmeans = MiniBatchKMeans(min(GROUPS, len(codes)), n_init=1, random_state=0)
-    groups = kmeans.fit_predict(codes)
-    for _ in range(ROUNDS):
-        tables = _count(codes, groups, codec.tables)
-        groups = _shortest(codes, *tables)
+    codes = count_codes(codes_of(codec, x), *codec.tables.shape_of_codes)
     some = as_bytes(x[:MOST_IMAGES])
     guess = images_of(codec, codes_of(codec, some), some.shape)
-    codec.tables.set_weights([*tables, fit_planes(_planes(some), _planes(guess))])
-
-
-def _count(codes, groups, tables):
-    count, symbols = tables.shape_of_codes
-    per_channel = [
-        count_table(groups, channel, (count, symbols), PRIOR) for channel in codes.T
-    ]
-    of_codes = np.stack(per_channel, axis=1).reshape(-1, symbols)
-    return count_table(np.zeros_like(groups), groups, (1, count)), of_codes
-
-
-def _shortest(codes, of_groups, of_codes):
-    """The group in which each code takes the fewest bits."""
-    count, channels = of_groups.shape[1], codes.shape[1]
-    bits = np.log2(TOTAL / of_codes).reshape(count, channels, -1).astype("float32")
-    costs = np.log2(TOTAL / of_groups).astype("float32")
-    costs = np.repeat(costs.T, len(codes), axis=1)
-    for channel in range(channels):
-        costs += bits[:, channel, codes[:, channel]]
-    return costs.argmin(axis=0)
-
-
-def _least(of_groups, of_codes):
-    """Bits below which no code can be packed."""
-    cheapest = np.log2(TOTAL / of_codes.max(axis=1)).reshape(of_groups.size, -1)
-    return (np.log2(TOTAL / of_groups[0]) + cheapest.sum(axis=1)).min()
+    pixels = fit_planes(_planes(some), _planes(guess))
+    codec.tables.set_weights([codes.of_groups, codes.of_codes, pixels])
 
 
 def pack(codec, x, lossless=False):
@@ -82,15 +44,12 @@ def pack(codec, x, lossless=False):
         ValueError: for images that the codec does not take, or if its tables
             were never fitted.
     """
-    tables = _tables(codec)
-    codes = codes_of(codec, x)
-    groups = _shortest(codes, *tables[:2])
-    encoder = Encoder()
-    encoder.add(np.zeros_like(groups), groups, tables[0])
-    encoder.add(_contexts(groups, codes.shape[1]), codes, tables[1])
+    of_codes, of_pixels = _tables(codec)
+    codes, encoder = codes_of(codec, x), Encoder()
+    of_codes.encode(encoder, codes)
     if lossless:
         guess = images_of(codec, codes, x.shape)
-        encode_planes(encoder, _planes(x), _planes(guess), tables[2])
+        encode_planes(encoder, _planes(x), _planes(guess), of_pixels)
     return encoder.finish()
 
 
@@ -110,18 +69,16 @@ def unpack(codec, data, shape, lossless=False):
         ValueError: for bytes that cannot be, or a shape that the codec does not
             take.
     """
-    tables, decoder = _tables(codec), Decoder(data)
-    count, channels = _code_count(codec, shape)
+    (of_codes, of_pixels), decoder = _tables(codec), Decoder(data)
+    count, _ = _code_count(codec, shape)
     # Or a few bytes could ask for hours of decoding.
-    least = count * _least(*tables[:2]) / 8 - 8
+    least = count * of_codes.least_bits() / 8 - 8
     wanted = f"{least:,.0f} bytes at least, for images of {shape}"
     expect(len(data) >= least, "data", wanted, f"{len(data):,}")
-    groups = decoder.take(np.zeros(count, int), tables[0])
-    codes = decoder.take(_contexts(groups, channels), tables[1])
-    images = images_of(codec, codes, shape)
+    images = images_of(codec, of_codes.decode(decoder, count), shape)
     if not lossless:
         return images
-    planes = decode_planes(decoder, _planes(images), tables[2])
+    planes = decode_planes(decoder, _planes(images), of_pixels)
     n, height, width, channels = shape
     return planes.reshape(n, channels, height, width).transpose(0, 2, 3, 1)
 
@@ -188,13 +145,9 @@ def _largest(codec):
 
 
 def _tables(codec):
-    tables = [np.asarray(table) for table in codec.tables.get_weights()]
-    expect(tables[0].sum() == TOTAL, "codec", "one whose tables are fitted", "zeros")
-    return tables
-
-
-def _contexts(groups, channels):
-    return groups[:, None] * channels + np.arange(channels)
+    groups, codes, pixels = (np.asarray(w) for w in codec.tables.get_weights())
+    expect(groups.sum() == TOTAL, "codec", "one whose tables are fitted", "zeros")
+    return CodeTables(groups, codes), pixels
 
 
 def _planes(x):
