@@ -11,6 +11,7 @@ from tqdm import tqdm
 from convae_keras.files import (
     as_mode,
     expect_free,
+    expect_paths,
     images_in,
     open_image,
     what_was_skipped,
@@ -114,8 +115,7 @@ def apply(model, source, destination, overwrite=False, grey=None):
         ValueError: before any work, if there is nothing to read, nowhere to
             write, or a file in the way; and if no image at all could be restored.
     """
-    for name, path in (("source", source), ("destination", destination)):
-        expect(str(path), name, "a path", repr(path))
+    expect_paths(source, destination)
     source, destination = Path(source), Path(destination)
     jobs = _jobs(source, destination)
     place = next(path for path in jobs[0][1].absolute().parents if path.exists())

@@ -14,6 +14,7 @@ from convae_keras.files import (
     MODES,
     as_mode,
     expect_free,
+    expect_paths,
     images_in,
     open_image,
     what_was_skipped,
@@ -50,8 +51,7 @@ def compress(codec, source, destination, lossless=False, overwrite=False):
         ValueError: before any work, if there is nothing to read, or a file in
             the way; and if no image at all could be packed.
     """
-    for name, path in (("source", source), ("destination", destination)):
-        expect(str(path), name, "a path", repr(path))
+    expect_paths(source, destination)
     source, destination = Path(source), Path(destination)
     is_cae = destination.suffix == ".cae" and not destination.is_dir()
     expect(is_cae, "destination", "a name like images.cae", f"'{destination}'")

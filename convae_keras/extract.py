@@ -7,7 +7,7 @@ from PIL import Image
 
 from convae_keras.compression import unpack
 from convae_keras.container import Container, DamagedFile
-from convae_keras.files import expect_free
+from convae_keras.files import expect_free, expect_paths
 from convae_keras.pipelines import expect
 from convae_keras.runs import fingerprint, replacing
 
@@ -31,8 +31,7 @@ def decompress(codec, source, destination, overwrite=False):
         ValueError: if it was packed by another model, or files are in the way.
         DamagedFile: a `ValueError`, if the file is not what it says.
     """
-    for name, path in (("source", source), ("destination", destination)):
-        expect(str(path), name, "a path", repr(path))
+    expect_paths(source, destination)
     expect(Path(source).is_file(), "source", "a .cae file", f"'{source}'")
     destination = Path(destination)
     with open(source, "rb") as file:

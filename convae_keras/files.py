@@ -55,6 +55,19 @@ def images_in(source):
     return source, names
 
 
+def expect_paths(source, destination):
+    """Refuses an empty path, which would mean the folder one happens to be in.
+
+    Args:
+        source, destination: str or `Path`.
+
+    Raises:
+        ValueError: if one is empty.
+    """
+    for name, path in (("source", source), ("destination", destination)):
+        expect(str(path), name, "a path", repr(path))
+
+
 def expect_free(paths, overwrite):
     """Refuses to write over files.
 
