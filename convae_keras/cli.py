@@ -14,6 +14,7 @@ from convae_keras.corruption import Warp, from_config
 from convae_keras.data import load_images
 from convae_keras.devices import set_up_device
 from convae_keras.metrics import bce_floor
+from convae_keras.models import learnt_parameters
 from convae_keras.options import parser
 from convae_keras.patches import PATCH_SIZE
 from convae_keras.pipelines import chunks, expect, to_float
@@ -135,7 +136,7 @@ def _summary(run, images, autoencoder, results):
     return {
         "run": str(run),
         "data": str(images),
-        "parameters": autoencoder.count_params(),
+        "parameters": learnt_parameters(autoencoder),
         **results["autoencoder"],
         "bce_floor": float(np.concatenate(floors).mean()),
         "rows": results,

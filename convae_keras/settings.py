@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from convae_keras.data import Images
-from convae_keras.models import pixel_range
+from convae_keras.models import learnt_parameters, pixel_range
 from convae_keras.pipelines import check_images, check_turn, expect
 
 LOSSES = ("mse", "mae", "binary_crossentropy", "psnr")
@@ -91,7 +91,7 @@ def checked_settings(
         "data": str(images),
         "fingerprint": images.fingerprint,
         "architecture": _architecture(autoencoder),
-        "parameters": autoencoder.count_params(),
+        "parameters": learnt_parameters(autoencoder),
         "pixel_range": pixel_range(autoencoder),
         "epochs": epochs,
         "batch_size": min(batch_size, len(images.x_train)),

@@ -10,6 +10,7 @@ import pytest
 
 from convae_keras.codecs import Codec, WholeCode, conv_codec
 from convae_keras.compression import codes_of, images_of
+from convae_keras.models import learnt_parameters
 from convae_keras.pipelines import to_float
 from convae_keras.runs import fingerprint
 
@@ -34,6 +35,13 @@ def test_pixels_are_whole_numbers_of_255():
     y = 255 * codec.decoder.predict(codes, verbose=0)
     assert np.abs(y - np.round(y)).max() < 1e-3
     assert len(np.unique(np.round(y))) > 5
+
+
+def test_half_a_million_parameters_are_learnt():
+    codec = conv_codec()
+    learnt = sum(np.prod(w.shape) for w in codec.trainable_weights)
+    assert learnt_parameters(codec) == learnt <= 500_000
+    assert learnt < codec.count_params()  # which has the tables, too
 
 
 @pytest.mark.parametrize(
