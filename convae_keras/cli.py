@@ -14,7 +14,6 @@ from convae_keras.corruption import Warp, from_config
 from convae_keras.data import load_images
 from convae_keras.devices import set_up_device
 from convae_keras.metrics import bce_floor
-from convae_keras.models import learnt_parameters
 from convae_keras.options import parser
 from convae_keras.patches import PATCH_SIZE
 from convae_keras.pipelines import chunks, expect, to_float
@@ -28,7 +27,7 @@ from convae_keras.recipes import (
 )
 from convae_keras.reports import held_out_scores
 from convae_keras.runs import load_run, read_json
-from convae_keras.settings import checked_images
+from convae_keras.settings import checked_images, learnt_parameters
 from convae_keras.training import train
 from convae_keras.verbs import VERBS
 

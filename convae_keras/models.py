@@ -69,18 +69,6 @@ def pixel_range(autoencoder):
     return (-1, 1) if last is keras.activations.tanh else (0, 1)
 
 
-def learnt_parameters(model):
-    """How many numbers training changes: not those that are counted afterwards.
-
-    Args:
-        model: `keras.Model`.
-
-    Returns:
-        int.
-    """
-    return sum(math.prod(weights.shape) for weights in model.trainable_weights)
-
-
 def conv_autoencoder(
     preset="reference",
     *,

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
+import math
 import re
 
 import keras
 import numpy as np
 
 from convae_keras.data import Images
-from convae_keras.models import learnt_parameters, pixel_range
+from convae_keras.models import pixel_range
 from convae_keras.pipelines import check_images, check_turn, expect
 
 LOSSES = ("mse", "mae", "binary_crossentropy", "psnr")
@@ -103,6 +104,18 @@ def checked_settings(
         "paired": images.inputs_train is not None,
         "backend": keras.backend.backend(),
     }
+
+
+def learnt_parameters(model):
+    """How many numbers training changes: not those that are counted afterwards.
+
+    Args:
+        model: `keras.Model`.
+
+    Returns:
+        int.
+    """
+    return sum(math.prod(weights.shape) for weights in model.trainable_weights)
 
 
 def _architecture(autoencoder):

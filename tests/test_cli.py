@@ -544,7 +544,7 @@ def test_encode_and_search(pictures, capsys):
     assert [f["name"] for f in found[0]] == [f["name"] for f in found[1]]
     # Not once more over what is there, but for those who ask for it.
     assert main(command) == 2
-    assert "`destination` must be a file that does not exist yet" in complaint(capsys)
+    assert "`destination` must be files that do not exist yet" in complaint(capsys)
     options = "--layer pool_1 --pooling average --fit pad --overwrite"
     assert main([*command, *options.split()]) == 0
     with np.load("features.npz") as file:

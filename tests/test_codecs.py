@@ -10,9 +10,9 @@ import pytest
 
 from convae_keras.codecs import Codec, WholeCode, conv_codec
 from convae_keras.compression import codes_of, images_of
-from convae_keras.models import learnt_parameters
 from convae_keras.pipelines import to_float
 from convae_keras.runs import fingerprint
+from convae_keras.settings import learnt_parameters
 
 SMALL = {"filters": (4, 8), "code_filters": (8,), "latent_dim": 6}
 
