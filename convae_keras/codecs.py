@@ -101,7 +101,8 @@ class Tables(layers.Layer):
     Attributes:
         groups_table, codes_table: `(1, groups)` and `(groups, channels, symbols)`, of
             `convae_keras.groups`.
-        pixels_table: `(TABLES, CONTEXTS, 256)`, of `convae_keras.interleave`.
+        pixels_table, way_table: `(TABLES, CONTEXTS, 256)` and `(1,)`, of
+            `convae_keras.interleave`.
     """
 
     def __init__(self, groups, symbols, **kwargs):
@@ -111,7 +112,7 @@ class Tables(layers.Layer):
     def build(self, input_shape):
         groups, symbols = self.shape_of_codes
         shapes = {"groups": (1, groups), "codes": (groups, input_shape[-1], symbols)}
-        shapes["pixels"] = TABLES, CONTEXTS, 256
+        shapes |= {"pixels": (TABLES, CONTEXTS, 256), "way": (1,)}
         whole = {"initializer": "zeros", "dtype": "int32", "trainable": False}
         for name, shape in shapes.items():
             weight = self.add_weight(name=name, shape=shape, **whole)

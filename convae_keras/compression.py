@@ -4,13 +4,14 @@ import numpy as np
 
 from convae_keras.entropy import TOTAL, Decoder, Encoder
 from convae_keras.groups import CodeTables, count_codes
-from convae_keras.interleave import decode_planes, encode_planes
-from convae_keras.interleave import fit_tables as fit_planes
+from convae_keras.interleave import PixelTables, count_pixels
 from convae_keras.pipelines import check_images, expect, to_float
 from convae_keras.tiles import cuts
 
-# Images that are enough to count pixels by.
-MOST_IMAGES = 20_000
+# Pixels that are enough to count by.
+MOST_PIXELS = 2**24
+# Which of red, green and blue are told by green.
+COLOURED = np.array([1, 0, 1], "uint8")
 
 
 def fit_tables(codec, x):
@@ -22,10 +23,11 @@ def fit_tables(codec, x):
     """
     x = check_images(x)
     codes = count_codes(codes_of(codec, x), *codec.tables.shape_of_codes)
-    some = as_bytes(x[:MOST_IMAGES])
+    some = as_bytes(x[:: -(-x.size // MOST_PIXELS)])
     guess = images_of(codec, codes_of(codec, some), some.shape)
-    pixels = fit_planes(_planes(some), _planes(guess))
-    codec.tables.set_weights([codes.of_groups, codes.of_codes, pixels])
+    pixels = count_pixels(_planes(some), _planes(guess))
+    tables = codes.of_groups, codes.of_codes, pixels.of_pixels, [pixels.way]
+    codec.tables.set_weights([np.asarray(table) for table in tables])
 
 
 def pack(codec, x, lossless=False):
@@ -49,7 +51,7 @@ def pack(codec, x, lossless=False):
     of_codes.encode(encoder, codes)
     if lossless:
         guess = images_of(codec, codes, x.shape)
-        encode_planes(encoder, _planes(x), _planes(guess), of_pixels)
+        of_pixels.encode(encoder, _planes(x), _planes(guess))
     return encoder.finish()
 
 
@@ -78,9 +80,7 @@ def unpack(codec, data, shape, lossless=False):
     images = images_of(codec, of_codes.decode(decoder, count), shape)
     if not lossless:
         return images
-    planes = decode_planes(decoder, _planes(images), of_pixels)
-    n, height, width, channels = shape
-    return planes.reshape(n, channels, height, width).transpose(0, 2, 3, 1)
+    return _from_planes(of_pixels.decode(decoder, _planes(images)), shape)
 
 
 def codes_of(codec, x):
@@ -145,11 +145,23 @@ def _largest(codec):
 
 
 def _tables(codec):
-    groups, codes, pixels = (np.asarray(w) for w in codec.tables.get_weights())
+    weights = (np.asarray(w) for w in codec.tables.get_weights())
+    groups, codes, pixels, way = weights
     expect(groups.sum() == TOTAL, "codec", "one whose tables are fitted", "zeros")
-    return CodeTables(groups, codes), pixels
+    return CodeTables(groups, codes), PixelTables(pixels, int(way[0]))
 
 
 def _planes(x):
-    """Each channel as a grey image."""
+    """Each channel as a grey image; red and blue by what they are off green."""
+    if x.shape[3] == 3:
+        x = x + 128 * COLOURED - x[..., 1:2] * COLOURED
     return x.transpose(0, 3, 1, 2).reshape(-1, *x.shape[1:3])
+
+
+def _from_planes(planes, shape):
+    """The images of `_planes`."""
+    n, height, width, channels = shape
+    x = planes.reshape(n, channels, height, width).transpose(0, 2, 3, 1)
+    if channels == 3:
+        x = x - 128 * COLOURED + x[..., 1:2] * COLOURED
+    return x

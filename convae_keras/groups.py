@@ -72,14 +72,15 @@ def count_codes(codes, groups, symbols):
     tables make them shortest.
 
     Args:
-        codes: int `(n, channels)`, from 0 on; the first 100,000 are counted.
+        codes: int `(n, channels)`, from 0 on; where there are more than
+            100,000, every second is counted, or third, and so on.
         groups: int; with 1, a table for each channel and no more.
         symbols: int, how many values a number of a code can have.
 
     Returns:
         `CodeTables`.
     """
-    codes = codes[:MOST_CODES]
+    codes = codes[:: -(-len(codes) // MOST_CODES)]
     kmeans = MiniBatchKMeans(min(groups, len(codes)), n_init=1, random_state=0)
     found = kmeans.fit_predict(codes)
     for _ in range(ROUNDS if groups > 1 else 1):

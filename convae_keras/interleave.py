@@ -4,20 +4,27 @@ Known is first every 2^k-th pixel of every 2^k-th row, then the middles of the
 squares that those make, then the middles of their sides; and so on down to all.
 No pixel of a pass waits for another of the same pass, so that a pass is coded at
 once, for all images. What is expected of a pixel depends on the mean of its four
-known neighbours, on how far they are apart, and on what a model guesses there.
+known neighbours, on how far they are apart, and on what a model guesses there:
+in drawings, which of their few greys; in photographs, how far from the mean.
 
 Howard and Vitter, *New methods for lossless image compression using arithmetic
 coding*, 1992 (progressive refinement); Wu and Memon, *Context-based, adaptive,
 lossless image coding* (CALIC), 1997.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from convae_keras.entropy import count_table
+from convae_keras.entropy import bits, count_table
 
+# For drawings, where steps begin: of the guess and the neighbours' mean; of spread.
 GREYS = np.array([1, 16, 48, 96, 160, 208, 240, 254])
 SPREADS = np.array([16, 128])
-# Contexts of one pass: of the guess, of the neighbours' mean, of their spread.
+# For photographs: of what the guess is off the mean; of the neighbours' spread.
+OFFSETS = np.array([-24, -10, -4, -1, 2, 5, 11, 25])
+SLOPES = np.array([1, 3, 6, 10, 16, 26, 42, 70])
+# Contexts that a pass may have, at most.
 CONTEXTS = (len(GREYS) + 1) ** 2 * (len(SPREADS) + 1)
 DIAGONAL = ((-1, -1), (-1, 1), (1, -1), (1, 1))
 STRAIGHT = ((0, -1), (0, 1), (-1, 0), (1, 0))
@@ -48,73 +55,111 @@ def passes(height, width):
             yield table, step, rows, columns, neighbours
 
 
-def encode_planes(encoder, x, guess, tables):
-    """Packs planes of pixels.
+@dataclass(frozen=True)
+class PixelTables:
+    """What to expect of pixels.
 
     Args:
-        encoder: `Encoder`.
-        x: uint8 `(n, height, width)`.
-        guess: uint8 of the same shape, what a model expects; zeros for none.
-        tables: uint16 `(TABLES, CONTEXTS, 256)`, as `fit_tables` gives them.
+        of_pixels: int `(TABLES, CONTEXTS, 256)`, its last axis a table of
+            `convae_keras.entropy`.
+        way: int, 0 as in drawings or 1 as in photographs.
     """
-    for table, found, pixels in _walk(x, guess):
-        encoder.add(found, pixels, tables[table])
+
+    of_pixels: np.ndarray
+    way: int
+
+    def encode(self, encoder, x, guess):
+        """Packs planes of pixels by an `Encoder`.
+
+        Args:
+            encoder: `Encoder`.
+            x: uint8 `(n, height, width)`.
+            guess: uint8 of the same shape, what a model expects; zeros for none.
+        """
+        for table, contexts, symbols in _walk(x, guess, self.way):
+            encoder.add(contexts, symbols, self.of_pixels[table])
+
+    def decode(self, decoder, guess):
+        """uint8 of `guess`'s shape, by a `Decoder` of what `encode` packed."""
+        known = np.zeros(guess.shape, "uint8")
+        for table, place, contexts, expected in _passes(known, guess, self.way):
+            symbols = decoder.take(contexts, self.of_pixels[table])
+            known[place] = (symbols + expected) % 256
+        return known
 
 
-def decode_planes(decoder, guess, tables):
-    """uint8 of `guess`'s shape: the planes that `encode_planes` packed."""
-    known = np.zeros(guess.shape, "uint8")
-    for table, place, found in _contexts(known, guess):
-        known[place] = decoder.take(found, tables[table])
-    return known
-
-
-def fit_tables(x, guess):
-    """What to expect of a pixel, counted on planes like those to come.
+def count_pixels(x, guess):
+    """Counts pixels into tables, by which others can be packed.
 
     Args:
-        x, guess: as in `encode_planes`.
+        x, guess: as in `PixelTables.encode`, like those to come.
 
     Returns:
-        uint16 `(TABLES, CONTEXTS, 256)`.
+        `PixelTables`, of the way that makes these shorter.
     """
+    found = [_count(x, guess, way) for way in range(len(WAYS))]
+    return min(found, key=lambda pair: pair[0])[1]
+
+
+def _count(x, guess, way):
+    """How many bits these take, by tables that are counted on them; the tables."""
     seen = [([], []) for _ in range(TABLES)]
-    for table, found, pixels in _walk(x, guess):
-        for kept, new in zip(seen[table], (found, pixels), strict=True):
-            kept.append(new.ravel())
+    for table, contexts, symbols in _walk(x, guess, way):
+        seen[table][0].append(contexts.ravel())
+        seen[table][1].append(symbols.ravel())
     empty = np.zeros(0, "int64")
-    parts = ([np.concatenate([empty, *kept]) for kept in pair] for pair in seen)
-    return np.stack([count_table(*part, (CONTEXTS, 256), prior=8.0) for part in parts])
+    parts = [[np.concatenate([empty, *kept]) for kept in pair] for pair in seen]
+    shape = CONTEXTS, 256
+    tables = [count_table(*part, shape, prior=8.0) for part in parts]
+    total = sum(bits(*p, t).sum() for p, t in zip(parts, tables, strict=True))
+    return total, PixelTables(np.stack(tables), way)
 
 
-def _walk(x, guess):
-    """Each pass's table, contexts and pixels, as a decoder would see them."""
+def _walk(x, guess, way):
+    """Each pass's table, contexts and symbols, as a decoder would see them."""
     known = np.zeros(x.shape, "uint8")
-    for table, place, found in _contexts(known, guess):
+    for table, place, contexts, expected in _passes(known, guess, way):
         known[place] = x[place]
-        yield table, found, x[place]
+        yield table, contexts, (x[place].astype("int64") - expected) % 256
 
 
-def _contexts(known, guess):
-    """Each pass's table, place and contexts; `known` is filled in meanwhile."""
+def _passes(known, guess, way):
+    """Each pass's table, place, contexts, and what is taken off its pixels.
+
+    `known` is filled in meanwhile.
+    """
     _, height, width = known.shape
     for table, step, rows, columns, neighbours in passes(height, width):
         place = slice(None), rows, columns
         rows, columns = np.arange(height)[rows], np.arange(width)[columns]
-        found = np.searchsorted(GREYS, guess[place], side="right")
-        if neighbours:
-            around = np.stack(
-                [
-                    known[:, _moved(rows, down * step, height)][
-                        :, :, _moved(columns, across * step, width)
-                    ]
-                    for down, across in neighbours
-                ]
-            ).astype("int64")
-            mean = np.searchsorted(GREYS, around.sum(axis=0) // 4, side="right")
-            spread = np.searchsorted(SPREADS, np.ptp(around, axis=0), side="right")
-            found = (found * (len(GREYS) + 1) + mean) * (len(SPREADS) + 1) + spread
-        yield table, place, found
+        around = [
+            known[:, _moved(rows, down * step, height)][
+                :, :, _moved(columns, across * step, width)
+            ].astype("int64")
+            for down, across in neighbours
+        ]
+        yield table, place, *WAYS[way](guess[place].astype("int64"), around)
+
+
+def _as_drawings(guess, around):
+    contexts = np.searchsorted(GREYS, guess, side="right")
+    if around:
+        mean = np.searchsorted(GREYS, sum(around) // 4, side="right")
+        spread = np.searchsorted(SPREADS, np.ptp(around, axis=0), side="right")
+        contexts = (contexts * (len(GREYS) + 1) + mean) * (len(SPREADS) + 1) + spread
+    return contexts, 0
+
+
+def _as_photographs(guess, around):
+    if not around:
+        return np.zeros_like(guess), guess
+    mean = (sum(around) + 2) // 4
+    offset = np.searchsorted(OFFSETS, guess - mean, side="right")
+    slope = np.searchsorted(SLOPES, np.ptp(around, axis=0), side="right")
+    return slope * (len(OFFSETS) + 1) + offset, mean
+
+
+WAYS = _as_drawings, _as_photographs
 
 
 def _moved(places, by, size):
