@@ -130,7 +130,7 @@ def conv_codec(
     image_shape=(28, 28, 1),
     *,
     latent_dim=32,
-    price=28.0,
+    price=50.0,
     filters=(32, 64),
     code_filters=(64, 64),
     largest=15,

@@ -42,7 +42,7 @@ def _add_train(verb):
     add("--scale", type=int, help="super-resolution: how many times larger (2)")
     ways = "super-resolution: how the small images are made (default: box)"
     add("--downsampling", choices=DOWNSAMPLING, help=ways)
-    price = "compress: decibels that a bit a pixel has to be worth (default: 28)"
+    price = "compress: decibels a bit a pixel has to be worth (50; photographs: 8)"
     add("--price", type=float, help=price)
     turn = "show square images turned and mirrored, too (default: for patches)"
     add("--turn", action=argparse.BooleanOptionalAction, help=turn)

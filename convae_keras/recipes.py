@@ -20,11 +20,12 @@ WARP = {"rotation": 30.0, "scale": (0.7, 1.4), "shear": 0.5, "stddev": (0.0, 0.5
 SHIFT = 1 / 7
 # Tasks of a network with a code.
 CODED = ("reconstruct", "features", "compress")
-# What a restorer is trained with, where nothing else is said: as many images in
-# a batch as hold that many pixels.
+# What a restorer is trained with, where nothing else is said; as many images in
+# a batch as hold that many pixels, where they are patches.
 PIXELS, LEARNING_RATE = 80_000, 0.002
 # A codec for images of any size: its code has a position for 8 x 8 pixels.
 PHOTOGRAPHS = {"filters": (32, 64, 64), "code_filters": (64, 64), "latent_dim": 24}
+PHOTOGRAPHS |= {"price": 8.0}
 
 
 def check_task(arguments):
@@ -182,7 +183,8 @@ def train_options(arguments, images, preset):
     if preset == "codec":
         own |= {"learning_rate": 0.003, "loss": "psnr"}
     if preset == "restorer":
-        batch_size = max(8, PIXELS // int(np.prod(images.image_shape[:2])))
-        own |= {"batch_size": batch_size, "learning_rate": LEARNING_RATE, "loss": "mae"}
+        own |= {"learning_rate": LEARNING_RATE, "loss": "mae"}
+    if preset == "restorer" or (preset == "codec" and own["turn"]):
+        own["batch_size"] = max(8, PIXELS // int(np.prod(images.image_shape[:2])))
     options = {n: own.get(n) if given[n] is None else given[n] for n in names}
     return options | {"seed": arguments.seed, "tensorboard": arguments.tensorboard}

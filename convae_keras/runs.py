@@ -239,8 +239,8 @@ def load_pretrained(name="reference"):
         name: str. `"reference"`: the reference network with a code of 32
             numbers, trained on MNIST. `"denoiser"`, `"denoiser_grey"`: of
             photographs in colour and in grey, noise up to 0.2 of white.
-            `"enlarger_x2"`, `"enlarger_x3"`: of photographs' luma. `"digits"`: a
-            codec for MNIST's digits.
+            `"enlarger_x2"`, `"enlarger_x3"`: of photographs' luma. `"digits"`,
+            `"photographs"`: codecs for MNIST's digits and for images in colour.
 
     Returns:
         An uncompiled `Autoencoder`, or for all others a `keras.Model`.
