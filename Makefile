@@ -42,7 +42,9 @@ pretrained: $(STAMP)  ## train the models that ship with the package again
 	.venv/bin/convae train --data photographs --color grey --task denoise --epochs 30 --out runs/pretrained/denoiser_grey
 	.venv/bin/convae train --data photographs --color grey --task super-resolution --scale 2 --epochs 16 --out runs/pretrained/enlarger_x2
 	.venv/bin/convae train --data photographs --color grey --task super-resolution --scale 3 --epochs 24 --out runs/pretrained/enlarger_x3
-	for name in reference denoiser denoiser_grey enlarger_x2 enlarger_x3; do .venv/bin/python -c "from convae_keras.runs import ship; ship('runs/pretrained/$$name', '$$name')"; done
+	.venv/bin/convae train --data "$(DATA)" --task compress --epochs 30 --out runs/pretrained/digits
+	.venv/bin/convae train --data photographs --task compress --epochs 40 --out runs/pretrained/photographs
+	for name in reference denoiser denoiser_grey enlarger_x2 enlarger_x3 digits photographs; do .venv/bin/python -c "from convae_keras.runs import ship; ship('runs/pretrained/$$name', '$$name')"; done
 
 clean:  ## remove the environment and the caches; runs/ stays
 	rm -rf .venv build .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -8,7 +8,14 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from convae_keras.files import as_mode, images_in, open_image, what_was_skipped
+from convae_keras.files import (
+    as_mode,
+    expect_free,
+    expect_paths,
+    images_in,
+    open_image,
+    what_was_skipped,
+)
 from convae_keras.models import pixel_range
 from convae_keras.pipelines import expect
 from convae_keras.runs import replacing
@@ -108,17 +115,14 @@ def apply(model, source, destination, overwrite=False, grey=None):
         ValueError: before any work, if there is nothing to read, nowhere to
             write, or a file in the way; and if no image at all could be restored.
     """
-    for name, path in (("source", source), ("destination", destination)):
-        expect(str(path), name, "a path", repr(path))
+    expect_paths(source, destination)
     source, destination = Path(source), Path(destination)
     jobs = _jobs(source, destination)
     place = next(path for path in jobs[0][1].absolute().parents if path.exists())
     expect(
         os.access(place, os.W_OK), "destination", "where one can write", f"'{place}'"
     )
-    taken = [str(target) for _, target in jobs if target.exists()]
-    free = "files that do not exist yet, or `overwrite` (--overwrite) given"
-    expect(overwrite or not taken, "destination", free, ", ".join(taken[:5]))
+    expect_free([target for _, target in jobs], overwrite)
     written, skipped = [], {}
     for path, target in tqdm(jobs, "applying", disable=len(jobs) < 2):
         try:

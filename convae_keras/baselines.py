@@ -1,5 +1,7 @@
 """The rivals shown beside the model: thin calls into libraries."""
 
+import io
+
 import keras
 import numpy as np
 from joblib import Parallel, delayed
@@ -13,6 +15,13 @@ from sklearn.linear_model import Ridge
 from convae_keras.metrics import psnr
 from convae_keras.pipelines import expect, to_float
 
+# How Pillow is told to write files, each as small as it can.
+CODECS = {
+    "JPEG": {"format": "JPEG", "optimize": True},
+    "WebP": {"format": "WEBP", "method": 6},
+    "PNG": {"format": "PNG", "optimize": True},
+    "WebP lossless": {"format": "WEBP", "method": 6, "lossless": True, "quality": 100},
+}
 # PCA wants its training images as floats in memory, all at once.
 PCA_BYTES = 2**30
 
@@ -244,3 +253,30 @@ def enlarge(x, scale, method="bicubic"):
     large = [np.asarray(Image.fromarray(plane).resize(size, how)) for plane in planes]
     large = np.stack(large).reshape(n, channels, scale * height, scale * width)
     return np.moveaxis(large, 1, -1).clip(0, 1)
+
+
+def image_codec(x, name="WebP", quality=0):
+    """Writes each image as a file of its own, and reads it again (Pillow's codecs).
+
+    Args:
+        x: uint8 `(n, height, width, channels)`, 1 or 3 channels.
+        name: `"JPEG"` or `"WebP"`; or `"PNG"`, `"WebP lossless"`, which lose
+            nothing.
+        quality: int, 0 to 100, for the first two.
+
+    Returns:
+        `(reconstructions, sizes)`: uint8 as `x`; int `(n,)`, bytes of the files.
+
+    Raises:
+        ValueError: if there is no such codec.
+    """
+    expect(name in CODECS, "name", f"in {[*CODECS]}", repr(name))
+    options = {"quality": quality} | CODECS[name]
+    mode = "RGB" if x.shape[3] == 3 else "L"
+    files = [io.BytesIO() for _ in x]
+    for file, pixels in zip(files, x, strict=True):
+        Image.fromarray(pixels[..., 0] if mode == "L" else pixels).save(file, **options)
+    found = [np.asarray(Image.open(file).convert(mode)) for file in files]
+    return np.stack(found).reshape(x.shape), np.array(
+        [f.getbuffer().nbytes for f in files]
+    )

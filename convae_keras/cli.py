@@ -9,11 +9,10 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from convae_keras.apply import apply
+from convae_keras.cards import score_rows, write_report
 from convae_keras.corruption import Warp, from_config
 from convae_keras.data import load_images
 from convae_keras.devices import set_up_device
-from convae_keras.index import encode_files, search
 from convae_keras.metrics import bce_floor
 from convae_keras.options import parser
 from convae_keras.patches import PATCH_SIZE
@@ -21,19 +20,16 @@ from convae_keras.pipelines import chunks, expect, to_float
 from convae_keras.recipes import (
     check_task,
     corruption,
+    finish,
     network,
     scale_of,
     train_options,
 )
-from convae_keras.reports import held_out_scores, score_rows, write_report
-from convae_keras.runs import (
-    load_pretrained,
-    load_run,
-    pretrained_names,
-    read_json,
-)
-from convae_keras.settings import checked_images
+from convae_keras.reports import held_out_scores
+from convae_keras.runs import load_run, read_json
+from convae_keras.settings import checked_images, learnt_parameters
 from convae_keras.training import train
+from convae_keras.verbs import VERBS
 
 AFTER = {
     "train": "The same command goes on from here.",
@@ -41,6 +37,9 @@ AFTER = {
     "apply": "The files that are there are whole.",
     "encode": "Nothing was written.",
     "search": "Nothing was written.",
+    "compress": "Nothing was written.",
+    "decompress": "The files that are there are whole.",
+    "info": "Nothing was written.",
 }
 
 
@@ -54,8 +53,7 @@ def main(argv=None):
         int, the exit status: 0, 2 for input that cannot be used, 130 after
         Ctrl-C.
     """
-    verbs = {"train": _train, "evaluate": _evaluate, "apply": _apply}
-    verbs |= {"encode": _encode, "search": _search}
+    verbs = {"train": _train, "evaluate": _evaluate, **VERBS}
     for stream in (sys.stdout, sys.stderr):
         # A file may have a name that the terminal cannot show.
         if hasattr(stream, "reconfigure"):
@@ -104,6 +102,7 @@ def _train(arguments):
     run = Path(arguments.out or f"runs/{preset}-{images.name}")
     options = train_options(arguments, images, preset)
     history = train(autoencoder, images, corrupt=corrupt, run=run, **options)
+    finish(arguments, run, autoencoder, images)
     results = write_report(run, autoencoder, images)
     _print_scores(results)
     print(f"The model and its card are in {run}")
@@ -130,50 +129,13 @@ def _evaluate(arguments):
     return _summary(arguments.run, images, autoencoder, results)
 
 
-def _apply(arguments):
-    model, grey = _model(arguments), None
-    is_shipped = not Path(arguments.run).is_dir()
-    if is_shipped and f"{arguments.run}_grey" in pretrained_names():
-        grey = load_pretrained(f"{arguments.run}_grey")
-    paths = arguments.input, arguments.output
-    written, skipped = apply(model, *paths, arguments.overwrite, grey)
-    print(f"Written: {len(written)}, skipped: {len(skipped)}")
-    return {"written": [str(path) for path in written], "skipped": skipped}
-
-
-def _encode(arguments):
-    names = ("layer", "pooling", "fit", "overwrite")
-    options = {name: getattr(arguments, name) for name in names}
-    paths = arguments.input, arguments.output
-    names, skipped = encode_files(_model(arguments), *paths, **options)
-    print(f"The features of {len(names)} images are in {arguments.output}")
-    return {"images": len(names), "skipped": skipped}
-
-
-def _search(arguments):
-    where = arguments.where, arguments.query, arguments.count, arguments.fit
-    found = search(_model(arguments), *where)
-    for name, distance in found:
-        print(f"{distance:8.3f}  {name}")
-    return {"found": [{"name": name, "distance": d} for name, d in found]}
-
-
-def _model(arguments):
-    if Path(arguments.run).is_dir():
-        return load_run(arguments.run)
-    names = pretrained_names()
-    wanted = f"a run folder, or one of {names}"
-    expect(arguments.run in names, "RUN", wanted, f"'{arguments.run}'")
-    return load_pretrained(arguments.run)
-
-
 def _summary(run, images, autoencoder, results):
     # Not all at once: they may lie on the disk, and be more than memory holds.
     floors = [bce_floor(to_float(chunk)) for chunk in chunks(images.x_test)]
     return {
         "run": str(run),
         "data": str(images),
-        "parameters": autoencoder.count_params(),
+        "parameters": learnt_parameters(autoencoder),
         **results["autoencoder"],
         "bce_floor": float(np.concatenate(floors).mean()),
         "rows": results,
@@ -181,7 +143,8 @@ def _summary(run, images, autoencoder, results):
 
 
 def _print_scores(results):
-    table = Table("on the test images", "MSE", "PSNR, dB", "SSIM", "BCE")
-    for row in score_rows(results):
+    header, *rows = score_rows(results)
+    table = Table("on the test images", *header[1:])
+    for row in rows:
         table.add_row(*row)
     Console().print(table)

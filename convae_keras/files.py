@@ -2,6 +2,7 @@
 
 import contextlib
 import glob
+import os
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -52,6 +53,34 @@ def images_in(source):
     names = image_paths(source)
     expect(names, "source", "a folder with images", f"none in '{source}'")
     return source, names
+
+
+def expect_paths(source, destination):
+    """Refuses an empty path, which would mean the folder one happens to be in.
+
+    Args:
+        source, destination: str or `Path`.
+
+    Raises:
+        ValueError: if one is empty.
+    """
+    for name, path in (("source", source), ("destination", destination)):
+        expect(str(path), name, "a path", repr(path))
+
+
+def expect_free(paths, overwrite):
+    """Refuses to write over files.
+
+    Args:
+        paths: list of `Path`, what is to be written.
+        overwrite: bool, whether it may be.
+
+    Raises:
+        ValueError: naming the first five that exist.
+    """
+    taken = [str(path) for path in paths if os.path.lexists(path)]
+    free = "files that do not exist yet, or `overwrite` (--overwrite) given"
+    expect(overwrite or not taken, "destination", free, ", ".join(taken[:5]))
 
 
 def what_was_skipped(skipped, count, source):

@@ -14,6 +14,8 @@ from convae_keras.features import encode_batches, feature_model, nearest
 from convae_keras.files import (
     FITS,
     MODES,
+    expect_free,
+    expect_paths,
     images_in,
     in_threads,
     read_image,
@@ -53,14 +55,11 @@ def encode_files(
         ValueError: before any work, if there is nothing to read, a file in the
             way or no such option; and if no image at all could be read.
     """
-    for name, path in (("source", source), ("destination", destination)):
-        expect(str(path), name, "a path", repr(path))
+    expect_paths(source, destination)
     source, destination = Path(source), Path(destination)
     is_npz = destination.suffix == ".npz" and not destination.is_dir()
     expect(is_npz, "destination", "a name like features.npz", f"'{destination}'")
-    free = "a file that does not exist yet, or `overwrite` (--overwrite) given"
-    taken = destination.exists() and not overwrite
-    expect(not taken, "destination", free, f"'{destination}'")
+    expect_free([destination], overwrite)
     folder, paths = images_in(source)
     _mode(model)
     width = feature_model(model, layer, pooling).output_shape[1]

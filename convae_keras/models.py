@@ -65,8 +65,8 @@ def pixel_range(autoencoder):
     """
     if not isinstance(autoencoder, Autoencoder):
         return (0, 1)
-    activation = autoencoder.decoder.get_layer("pixels").activation
-    return (-1, 1) if activation is keras.activations.tanh else (0, 1)
+    last = getattr(autoencoder.decoder.get_layer("pixels"), "activation", None)
+    return (-1, 1) if last is keras.activations.tanh else (0, 1)
 
 
 def conv_autoencoder(

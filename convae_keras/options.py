@@ -7,7 +7,7 @@ from convae_keras.features import POOLS
 from convae_keras.files import FITS, MODES
 from convae_keras.runs import pretrained_names
 
-TASKS = ("reconstruct", "denoise", "super-resolution", "features")
+TASKS = ("reconstruct", "denoise", "super-resolution", "features", "compress")
 LAST_LINE = "one JSON object as the last line"
 
 
@@ -26,6 +26,9 @@ def parser():
     _add_apply(verbs.add_parser("apply", help="run a model over files of any size"))
     _add_encode(verbs.add_parser("encode", help="write the features of images"))
     _add_search(verbs.add_parser("search", help="list the images nearest to one"))
+    _add_compress(verbs.add_parser("compress", help="pack images into one file"))
+    _add_decompress(verbs.add_parser("decompress", help="unpack such a file"))
+    _add_info(verbs.add_parser("info", help="what such a file is"))
     return top
 
 
@@ -39,6 +42,8 @@ def _add_train(verb):
     add("--scale", type=int, help="super-resolution: how many times larger (2)")
     ways = "super-resolution: how the small images are made (default: box)"
     add("--downsampling", choices=DOWNSAMPLING, help=ways)
+    price = "compress: decibels a bit a pixel has to be worth (50; photographs: 8)"
+    add("--price", type=float, help=price)
     turn = "show square images turned and mirrored, too (default: for patches)"
     add("--turn", action=argparse.BooleanOptionalAction, help=turn)
     add("--out", metavar="RUN", help="run folder (default: runs/PRESET-DATA)")
@@ -46,7 +51,7 @@ def _add_train(verb):
     add("--batch-size", type=int)
     add("--latent-dim", type=int, help="size of a dense code")
     add("--learning-rate", type=float, help="the highest of the schedule")
-    add("--loss", help="binary_crossentropy, mse or mae")
+    add("--loss", help="binary_crossentropy, mse, mae or psnr")
     add("--seed", type=int, default=0)
     add("--tensorboard", action="store_true", help="logs in RUN/logs")
     _add_data(add)
@@ -60,8 +65,7 @@ def _add_evaluate(verb):
 def _add_apply(verb):
     _add_input(verb.add_argument)
     verb.add_argument("output", metavar="OUTPUT", help="where the results go")
-    verb.add_argument("--overwrite", action="store_true", help="replace what is there")
-    verb.add_argument("--json", action="store_true", help=LAST_LINE)
+    _add_end(verb.add_argument)
 
 
 def _add_encode(verb):
@@ -71,8 +75,7 @@ def _add_encode(verb):
     add("--layer", help="of the encoder, by name (default: its last, the code)")
     add("--pooling", choices=POOLS, help="over rows and columns (default: none)")
     add("--fit", choices=FITS, default="crop", help="to the model's size")
-    add("--overwrite", action="store_true", help="replace what is there")
-    add("--json", action="store_true", help=LAST_LINE)
+    _add_end(add)
 
 
 def _add_search(verb):
@@ -82,6 +85,33 @@ def _add_search(verb):
     add("query", metavar="QUERY", help="an image")
     add("--count", type=int, default=10, help="how many (default: 10)")
     add("--fit", choices=FITS, default="crop", help="a folder's images")
+    add("--json", action="store_true", help=LAST_LINE)
+
+
+def _add_compress(verb):
+    add = verb.add_argument
+    _add_run(add)
+    add("input", metavar="INPUT", help="an image, a folder of them, or an .npy")
+    add("output", metavar="OUTPUT", help="a .cae file")
+    add("--lossless", action="store_true", help="every pixel comes back as it is")
+    _add_end(add)
+
+
+def _add_decompress(verb):
+    add = verb.add_argument
+    _add_run(add)
+    add("input", metavar="INPUT", help="a .cae file")
+    add("output", metavar="OUTPUT", help="a folder for PNG files, or an .npy")
+    _add_end(add)
+
+
+def _add_info(verb):
+    verb.add_argument("input", metavar="INPUT", help="a .cae file")
+    verb.add_argument("--json", action="store_true", help=LAST_LINE)
+
+
+def _add_end(add):
+    add("--overwrite", action="store_true", help="replace what is there")
     add("--json", action="store_true", help=LAST_LINE)
 
 

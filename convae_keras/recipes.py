@@ -2,11 +2,14 @@
 
 import numpy as np
 
+from convae_keras.codecs import conv_codec
+from convae_keras.compression import fit_tables
 from convae_keras.corruption import Downsample, GaussianNoise, Warp
 from convae_keras.models import conv_autoencoder
 from convae_keras.pipelines import expect, to_float
 from convae_keras.reports import shown
 from convae_keras.restorers import restorer
+from convae_keras.runs import save_model
 
 # Without --epochs a network sees as many images, however few there are.
 IMAGES_SHOWN = 150_000
@@ -16,10 +19,13 @@ NOISE = (0.0, 0.2)
 WARP = {"rotation": 30.0, "scale": (0.7, 1.4), "shear": 0.5, "stddev": (0.0, 0.5)}
 SHIFT = 1 / 7
 # Tasks of a network with a code.
-CODED = ("reconstruct", "features")
-# What a restorer is trained with, where nothing else is said: as many images in
-# a batch as hold that many pixels.
+CODED = ("reconstruct", "features", "compress")
+# What a restorer is trained with, where nothing else is said; as many images in
+# a batch as hold that many pixels, where they are patches.
 PIXELS, LEARNING_RATE = 80_000, 0.002
+# A codec for images of any size: its code has a position for 8 x 8 pixels.
+PHOTOGRAPHS = {"filters": (32, 64, 64), "code_filters": (64, 64), "latent_dim": 24}
+PHOTOGRAPHS |= {"price": 8.0}
 
 
 def check_task(arguments):
@@ -33,7 +39,7 @@ def check_task(arguments):
     """
     task = arguments.task
     owners = {"noise": "denoise", "scale": "super-resolution"}
-    owners["downsampling"] = "super-resolution"
+    owners |= {"downsampling": "super-resolution", "price": "compress"}
     for option, owner in owners.items():
         given = getattr(arguments, option)
         good = given is None or task == owner
@@ -41,6 +47,8 @@ def check_task(arguments):
     noise = arguments.noise or [0]
     expect(len(noise) < 3, "--noise", "one number, or a lowest and a highest", noise)
     _damage(arguments)  # numbers that cannot be
+    fits = task != "compress" or arguments.preset is None
+    expect(fits, "--preset", "left out, to compress", arguments.preset)
     fits = task not in CODED or arguments.preset != "restorer"
     expect(fits, "--preset", f"an autoencoder, for {task}", arguments.preset)
     only = task != "super-resolution" or arguments.preset in (None, "restorer")
@@ -97,7 +105,7 @@ def scale_of(arguments):
     """How many times larger a task's images come out; None where none is restored."""
     if arguments.task == "super-resolution":
         return 2 if arguments.scale is None else arguments.scale
-    return None if arguments.task in CODED else 1
+    return None if arguments.task in ("reconstruct", "features") else 1
 
 
 def network(arguments, images, corrupt):
@@ -113,6 +121,8 @@ def network(arguments, images, corrupt):
     Raises:
         ValueError: for a preset or a size that does not exist or fit.
     """
+    if arguments.task == "compress":
+        return "codec", _codec(arguments, images)
     preset = arguments.preset
     if preset is None:
         preset = "reference" if arguments.task in CODED else "restorer"
@@ -127,6 +137,30 @@ def network(arguments, images, corrupt):
     scale = images.image_shape[0] // inputs.shape[1]
     shape = (None, None, inputs.shape[3])
     return preset, restorer(shape, scale=scale, residual=True, seed=arguments.seed)
+
+
+def _codec(arguments, images):
+    switches = {"image_shape": images.image_shape, "seed": arguments.seed}
+    if images.name == "photographs" or arguments.patch_size is not None:
+        switches |= PHOTOGRAPHS
+        switches["image_shape"] = None, None, images.image_shape[2]
+    for name in ("latent_dim", "price"):
+        given = getattr(arguments, name)
+        switches |= {} if given is None else {name: given}
+    return conv_codec(**switches)
+
+
+def finish(arguments, run, model, images):
+    """What is left to do when a model is trained.
+
+    Args:
+        arguments, images: as in `corruption`.
+        run: `Path`, the run folder.
+        model: trained `keras.Model`.
+    """
+    if arguments.task == "compress":
+        fit_tables(model, images.x_train)
+        save_model(run, model)
 
 
 def train_options(arguments, images, preset):
@@ -146,8 +180,11 @@ def train_options(arguments, images, preset):
         # A photograph's patch is a photograph whichever way it lies.
         "turn": images.name == "photographs" or arguments.patch_size is not None,
     }
+    if preset == "codec":
+        own |= {"learning_rate": 0.003, "loss": "psnr"}
     if preset == "restorer":
-        batch_size = max(8, PIXELS // int(np.prod(images.image_shape[:2])))
-        own |= {"batch_size": batch_size, "learning_rate": LEARNING_RATE, "loss": "mae"}
+        own |= {"learning_rate": LEARNING_RATE, "loss": "mae"}
+    if preset == "restorer" or (preset == "codec" and own["turn"]):
+        own["batch_size"] = max(8, PIXELS // int(np.prod(images.image_shape[:2])))
     options = {n: own.get(n) if given[n] is None else given[n] for n in names}
     return options | {"seed": arguments.seed, "tensorboard": arguments.tensorboard}

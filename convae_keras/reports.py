@@ -1,16 +1,21 @@
-"""What a trained model is worth: scores beside baselines, figure, card."""
-
-from pathlib import Path
+"""What a trained model is worth: held-out scores beside those of its rivals."""
 
 import numpy as np
 
 from convae_keras import metrics
-from convae_keras.baselines import classical_denoiser, enlarge, mean_image, pca
-from convae_keras.corruption import Corruption, Warp, from_config
+from convae_keras.baselines import (
+    classical_denoiser,
+    enlarge,
+    image_codec,
+    mean_image,
+    pca,
+)
+from convae_keras.codecs import Codec
+from convae_keras.compression import as_bytes, pack, unpack
+from convae_keras.container import BLOCK
+from convae_keras.corruption import Corruption, Warp
 from convae_keras.models import pixel_range
 from convae_keras.pipelines import to_float
-from convae_keras.plotting import image_rows
-from convae_keras.runs import read_json, replacing, write_json
 
 
 def reconstruct(autoencoder, x, batch_size=500):
@@ -86,7 +91,8 @@ def held_out_scores(autoencoder, images, corrupt=None):
     model's code size, or, where the code has no fewer numbers than the image,
     the plain copy of the image, which such a code can hold. Those of a restorer
     are what it is shown, and two filters tuned on validation images, or three
-    ways to enlarge. A warp's are what it is shown and the mean training image.
+    ways to enlarge. A warp's are what it is shown and the mean training image;
+    a codec's are image files of no lower PSNR on validation images.
 
     Args:
         autoencoder: a `keras.Model`.
@@ -94,14 +100,54 @@ def held_out_scores(autoencoder, images, corrupt=None):
         corrupt: `Corruption` that the model is to undo, or None.
 
     Returns:
-        dict from a row's name to `scores`, the model's first.
+        dict from a row's name to `scores`, the model's first. Those of a codec
+        have `bytes`, too: of all that is stored, the mean over the images.
     """
+    if isinstance(autoencoder, Codec):
+        return _codec_scores(autoencoder, images)
     inputs = images.inputs_test if corrupt is None else corrupt
     find = _autoencoder_rivals if inputs is None else _restorer_rivals
     find = _unwarping_rivals if isinstance(corrupt, Warp) else find
     rivals = {"autoencoder": lambda x: reconstruct(autoencoder, x)}
     rivals |= find(autoencoder, images, corrupt)
     return {name: scores(row, images.x_test, inputs) for name, row in rivals.items()}
+
+
+def _codec_scores(codec, images):
+    some = as_bytes(images.x_val[:200])
+    wanted = metrics.psnr(some / 255, _packed(codec, some)[0] / 255).mean()
+    ways = {"autoencoder": lambda x: _packed(codec, x)}
+    for name in ("JPEG", "WebP"):
+        quality = _quality(name, some, wanted)
+        ways[f"{name}, quality {quality}"] = lambda x, name=name, quality=quality: (
+            image_codec(x, name, quality)
+        )
+    rows = {}
+    for name, way in ways.items():
+        sizes = []
+
+        def run(x, way=way, sizes=sizes):
+            found, size = way(as_bytes(x))
+            sizes.append(np.mean(size) * len(x))
+            return found.astype("float32") / 255
+
+        rows[name] = scores(run, images.x_test)
+        rows[name]["bytes"] = sum(sizes) / len(images.x_test)
+    return rows
+
+
+def _packed(codec, x):
+    data = pack(codec, x)
+    return unpack(codec, data, x.shape), (BLOCK.size + len(data)) / len(x)
+
+
+def _quality(name, x, wanted):
+    """The lowest at which image files are as good, or the highest."""
+    for quality in range(0, 100, 5):
+        found = image_codec(x, name, quality)[0]
+        if metrics.psnr(x / 255, found / 255).mean() >= wanted:
+            return quality
+    return 100
 
 
 def _autoencoder_rivals(autoencoder, images, corrupt):
@@ -131,87 +177,3 @@ def _restorer_rivals(restorer, images, corrupt):
     filters = ("Gaussian filter", "median filter")
     tuned = {name: classical_denoiser(name, inputs, clean) for name in filters}
     return {"input": lambda x: np.clip(x, 0, 1), **tuned}
-
-
-def write_report(run, autoencoder, images):
-    """Scores a run's model and leaves `results.json`, `figure.png`, `card.md`.
-
-    Args:
-        run: str or `Path`, a run folder.
-        autoencoder: its `keras.Model`.
-        images: `Images`; the test images are used, and the training images to
-            fit the rivals.
-
-    Returns:
-        dict, as `held_out_scores`.
-    """
-    run = Path(run)
-    settings = read_json(run / "settings.json")
-    corrupt = from_config(settings.get("corruption"))
-    results = held_out_scores(autoencoder, images, corrupt)
-    write_json(run / "results.json", results)
-    with replacing(run / "figure.png") as aside:
-        _figure(autoencoder, images, corrupt).savefig(aside, dpi=120)
-    card = _card(run.name, autoencoder, settings, results)
-    with replacing(run / "card.md") as aside:
-        aside.write_text(card, encoding="utf-8")
-    return results
-
-
-def _figure(autoencoder, images, corrupt):
-    x = to_float(images.x_test[:10])
-    inputs = images.inputs_test if corrupt is None else corrupt
-    rows = {"original": x}
-    if inputs is not None:
-        rows["input"] = shown(x, inputs)
-    name = "reconstruction" if inputs is None else "restored"
-    return image_rows(rows | {name: reconstruct(autoencoder, shown(x, inputs))})
-
-
-CARD = """# {name}
-
-A convolutional autoencoder of {parameters:,} parameters.
-
-- Data: {data}.
-- Input: float32 `(n, {image})`, pixels in {pixel_range}.
-- {task}
-- Training: {epochs} epochs in batches of {batch_size}{turned}, loss `{loss}`, Adam
-  with a warmed-up cosine from {learning_rate}, seed {seed}. Kept are the weights of
-  the best epoch on validation images.
-- Limits: it knows images like those. What it makes of others is a mixture of them.
-
-On the test images, which had no part in training or in any choice:
-
-{table}
-
-Load it with `convae_keras.load_run`, or, where it came with the package, with
-`convae_keras.load_pretrained`.
-"""
-
-
-def _card(name, autoencoder, settings, results):
-    rows = ["| | MSE | PSNR, dB | SSIM | BCE |", "|---|---|---|---|---|"]
-    rows += [f"| {' | '.join(row)} |" for row in score_rows(results)]
-    corrupt = from_config(settings.get("corruption"))
-    if hasattr(autoencoder, "encoder"):
-        code = _sides(autoencoder.encoder.output_shape[1:])
-        task = f"Output: the same images, through a code of {code} numbers"
-    else:
-        task = "Output: the images, restored"
-    task += f", from what `{corrupt}` made of them." if corrupt else "."
-    image = _sides(autoencoder.input_shape[1:])
-    turned = ", turned and mirrored by chance" if settings.get("turn") else ""
-    values = {"name": name, "image": image, "task": task, "turned": turned}
-    return CARD.format(**settings, **values, table="\n".join(rows))
-
-
-def _sides(shape):
-    return " × ".join(str(side or "any") for side in shape)
-
-
-def score_rows(results):
-    """A table's cells: name, MSE, PSNR, SSIM and BCE of each row, as text."""
-    for name, row in results.items():
-        psnr = "∞" if row["psnr"] is None else f"{row['psnr']:.2f}"
-        ssim = "–" if row["ssim"] is None else f"{row['ssim']:.4f}"
-        yield name, f"{row['mse']:.5f}", psnr, ssim, f"{row['bce']:.4f}"

@@ -172,9 +172,14 @@ def save_run(run, autoencoder, history):
         autoencoder: `keras.Model`.
         history: dict of lists, one number an epoch.
     """
-    with replacing(run / "model.keras") as aside:
-        autoencoder.save(aside)
+    save_model(run, autoencoder)
     write_json(run / "history.json", history)
+
+
+def save_model(run, model):
+    """Writes `model.keras`."""
+    with replacing(run / "model.keras") as aside:
+        model.save(aside)
 
 
 def load_run(run):
@@ -208,7 +213,9 @@ def ship(run, name):
     run, folder = Path(run), PRETRAINED / name
     folder.mkdir(parents=True, exist_ok=True)
     autoencoder = load_run(run)
-    weights = [value.astype("float16") for value in autoencoder.get_weights()]
+    weights = autoencoder.get_weights()
+    # Whole numbers are kept as they are.
+    weights = [w.astype("float16") if w.dtype == "float32" else w for w in weights]
     with replacing(folder / "weights.npz") as aside:
         np.savez_compressed(aside, *weights)
     settings = read_json(run / "settings.json")
@@ -232,7 +239,8 @@ def load_pretrained(name="reference"):
         name: str. `"reference"`: the reference network with a code of 32
             numbers, trained on MNIST. `"denoiser"`, `"denoiser_grey"`: of
             photographs in colour and in grey, noise up to 0.2 of white.
-            `"enlarger_x2"`, `"enlarger_x3"`: of photographs' luma.
+            `"enlarger_x2"`, `"enlarger_x3"`: of photographs' luma. `"digits"`,
+            `"photographs"`: codecs for MNIST's digits and for images in colour.
 
     Returns:
         An uncompiled `Autoencoder`, or for all others a `keras.Model`.
@@ -259,7 +267,7 @@ def load_pretrained(name="reference"):
     config.pop("compile_config", None)
     autoencoder = keras.saving.deserialize_keras_object(config)
     with np.load(folder / "weights.npz") as file:
-        weights = [file[f"arr_{i}"].astype("float32") for i in range(len(file.files))]
+        weights = [file[f"arr_{i}"] for i in range(len(file.files))]
     autoencoder.set_weights(weights)
     return autoencoder
 

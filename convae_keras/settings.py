@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import re
 
 import keras
@@ -11,7 +12,7 @@ from convae_keras.data import Images
 from convae_keras.models import pixel_range
 from convae_keras.pipelines import check_images, check_turn, expect
 
-LOSSES = ("mse", "mae", "binary_crossentropy")
+LOSSES = ("mse", "mae", "binary_crossentropy", "psnr")
 
 
 def checked_images(autoencoder, images, corrupt=None):
@@ -91,7 +92,7 @@ def checked_settings(
         "data": str(images),
         "fingerprint": images.fingerprint,
         "architecture": _architecture(autoencoder),
-        "parameters": autoencoder.count_params(),
+        "parameters": learnt_parameters(autoencoder),
         "pixel_range": pixel_range(autoencoder),
         "epochs": epochs,
         "batch_size": min(batch_size, len(images.x_train)),
@@ -103,6 +104,18 @@ def checked_settings(
         "paired": images.inputs_train is not None,
         "backend": keras.backend.backend(),
     }
+
+
+def learnt_parameters(model):
+    """How many numbers training changes: not those that are counted afterwards.
+
+    Args:
+        model: `keras.Model`.
+
+    Returns:
+        int.
+    """
+    return sum(math.prod(weights.shape) for weights in model.trainable_weights)
 
 
 def _architecture(autoencoder):

@@ -155,7 +155,7 @@ def _compile(autoencoder, settings, steps):
     autoencoder.compile(
         # A training of few epochs is too short for the usual 0.999.
         keras.optimizers.Adam(schedule, beta_2=0.95),
-        loss=settings["loss"],
+        loss=negative_psnr if settings["loss"] == "psnr" else settings["loss"],
         steps_per_execution=STEPS_PER_EXECUTION if at_once else 1,
     )
 
@@ -168,6 +168,13 @@ def _pipelines(images, corrupt, settings, first_epoch, steps):
     train = make_pipeline(images.x_train, **shared, **order, inputs=images.inputs_train)
     validation = make_pipeline(images.x_val, **shared, inputs=images.inputs_val)
     return {"x": train, "validation_data": validation, "steps_per_epoch": steps}
+
+
+@keras.saving.register_keras_serializable(package="convae_keras")
+def negative_psnr(y_true, y_pred):
+    """Minus each image's PSNR, up to 60 dB, so that a decibel is worth the same."""
+    errors = keras.ops.mean(keras.ops.square(y_true - y_pred), axis=(1, 2, 3))
+    return 10 * keras.ops.log10(errors + 1e-6)
 
 
 class _Keeper(keras.callbacks.Callback):

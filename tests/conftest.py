@@ -73,3 +73,29 @@ def strokes():
     across = (rows - 14) * np.cos(angle) + (columns - 14) * np.sin(angle) - shift
     pixels = 255 * np.clip(2.5 - np.abs(across), 0, 1)
     return pixels.round().astype("uint8")[..., None]
+
+
+@pytest.fixture(scope="session")
+def codec(digits):
+    """A small codec for digits, trained for some seconds, its tables fitted."""
+    from convae_keras import train
+    from convae_keras.codecs import conv_codec
+    from convae_keras.compression import fit_tables
+
+    options = {"filters": (8, 16), "code_filters": (16,), "latent_dim": 8}
+    codec, x = conv_codec(**options, price=10.0, seed=0), digits.x_train[:1000]
+    train(codec, x, epochs=3, batch_size=32, loss="psnr", verbose=0)
+    fit_tables(codec, x)
+    return codec
+
+
+@pytest.fixture(scope="session")
+def photo_codec():
+    """One for colour images of any size; it has seen noise."""
+    from convae_keras.codecs import conv_codec
+    from convae_keras.compression import fit_tables
+
+    options = {"filters": (4, 4), "code_filters": (4,), "latent_dim": 4}
+    codec = conv_codec((None, None, 3), **options, seed=0)
+    fit_tables(codec, np.random.RandomState(0).rand(8, 16, 16, 3).astype("float32"))
+    return codec

@@ -10,6 +10,7 @@ from convae_keras.baselines import (
     classical_denoiser,
     dense_autoencoder,
     enlarge,
+    image_codec,
     mean_image,
     pca,
     ridge,
@@ -289,3 +290,31 @@ def test_a_method_that_is_none():
     message = "`method` must be in .*'Lanczos'.*Received: 'fractal'"
     with pytest.raises(ValueError, match=message):
         enlarge(np.zeros((1, 4, 4, 1)), 2, "fractal")
+
+
+# --- image files -------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["PNG", "WebP lossless"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_files_that_lose_nothing(name, channels):
+    random = np.random.RandomState(0)
+    x = random.randint(256, size=(3, 9, 12, channels)).astype("uint8")
+    found, sizes = image_codec(x, name)
+    np.testing.assert_array_equal(found, x)
+    assert sizes.shape == (3,) and (sizes > 9 * 12 * channels).all()
+
+
+@pytest.mark.parametrize("name", ["JPEG", "WebP"])
+def test_files_by_quality(digits, name):
+    x = digits.x_test[:20]
+    (low, small), (high, large) = (image_codec(x, name, q) for q in (5, 90))
+    assert low.shape == high.shape == x.shape
+    assert small.mean() < 0.8 * large.mean()
+    better = psnr(x / 255, high / 255).mean()
+    assert better > psnr(x / 255, low / 255).mean() + 5
+
+
+def test_no_such_codec():
+    with pytest.raises(ValueError, match="`name` must be in"):
+        image_codec(np.zeros((1, 8, 8, 1), "uint8"), "GIF")

@@ -253,6 +253,43 @@ def test_features_of_a_folder(photos, monkeypatch, capsys):
     assert seen[0][:2] == ((56, 56, 3), 8.0) and seen[0][2].shape == (None, 9)
 
 
+def test_compress(pictures, capsys):
+    """A codec is trained, its tables are counted, and it packs; again, as it was."""
+    options = "--task compress --price 20 --latent-dim 8 --epochs 1 --data mnist5k"
+    command = ["train", *options.split(), "--out", "packer", "--json"]
+    assert main(command) == 0
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert {*summary} == {*TRAIN_KEYS, "bytes"}
+    names = [name.split(",")[0] for name in summary["rows"]]
+    assert names == ["autoencoder", "JPEG", "WebP"]
+    assert summary["bytes"] < 20 and summary["psnr"] > 11
+    assert main(["compress", "packer", str(pictures), "a.cae"]) == 0
+    assert "12 images in" in capsys.readouterr().out
+    assert main(["decompress", "packer", "a.cae", "out"]) == 0
+
+    assert main(command) == 0
+    again = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert again["rows"] == summary["rows"]
+    assert main(["decompress", "packer", "a.cae", "again"]) == 0
+
+
+def test_a_codec_for_photographs(photos, monkeypatch, capsys):
+    """It takes images of any size, and learns from patches."""
+    seen = []
+
+    def train(autoencoder, images, corrupt, **options):
+        price = autoencoder.encoder.get_layer("whole").price
+        seen.append((autoencoder.input_shape, images.image_shape, price))
+        assert options["loss"] == "psnr"
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "train", train)
+    assert main("train --task compress --data photos --patch-size 40".split()) == 130
+    assert seen == [((None, None, None, 3), (40, 40, 3), 8.0)]
+    assert main("train --task compress --data mnist5k".split()) == 130
+    assert seen[1] == ((None, 28, 28, 1), (28, 28, 1), 50.0)
+
+
 def test_super_resolution(pictures, capsys):
     options = ["--data", str(pictures), "--image-size", "28"]
     arguments = "--task super-resolution --scale 2 --epochs 1 --out large --json"
@@ -389,6 +426,9 @@ def test_a_folder_is_cut_into_patches_to_restore_them(photos, monkeypatch, capsy
         ("--task denoise --noise 0.1 0.2 0.3", "`--noise` must be one number, or"),
         ("--task denoise --noise 0.3 0.1", "`stddev` must be"),
         ("--task denoise --noise -0.1", "`stddev` must be"),
+        ("--price 3", "`--price` must be left out, or --task compress"),
+        ("--task compress --price -3", "`price` must be 0 or larger"),
+        ("--task compress --preset keras", "`--preset` must be left out, to compr"),
         ("--scale 2", "`--scale` must be left out, or --task super-resolution"),
         ("--task denoise --scale 2", "`--scale` must be left out"),
         ("--task super-resolution --scale 1", "`factor` must be an int of 2 or more"),
@@ -506,7 +546,7 @@ def test_encode_and_search(pictures, capsys):
     assert [f["name"] for f in found[0]] == [f["name"] for f in found[1]]
     # Not once more over what is there, but for those who ask for it.
     assert main(command) == 2
-    assert "`destination` must be a file that does not exist yet" in complaint(capsys)
+    assert "`destination` must be files that do not exist yet" in complaint(capsys)
     options = "--layer pool_1 --pooling average --fit pad --overwrite"
     assert main([*command, *options.split()]) == 0
     with np.load("features.npz") as file:

@@ -143,7 +143,7 @@ def test_memory_does_not_grow_with_the_images(folder, tmp_path, monkeypatch):
 def test_nothing_is_written_over_unless_told(model, folder, tmp_path):
     path = tmp_path / "features.npz"
     path.write_bytes(b"mine")
-    with pytest.raises(ValueError, match="`destination` must be a file that does not"):
+    with pytest.raises(ValueError, match="`destination` must be files that do not"):
         encode_files(model, folder, path)
     assert path.read_bytes() == b"mine"
     encode_files(model, folder, path, overwrite=True)

@@ -10,16 +10,17 @@ from PIL import Image
 
 from convae_keras import metrics
 from convae_keras.baselines import classical_denoiser, enlarge
+from convae_keras.cards import score_rows, write_report
+from convae_keras.compression import pack
+from convae_keras.container import BLOCK
 from convae_keras.corruption import Downsample, GaussianNoise, Hole
 from convae_keras.models import conv_autoencoder
 from convae_keras.pipelines import to_float
 from convae_keras.reports import (
     held_out_scores,
     reconstruct,
-    score_rows,
     scores,
     shown,
-    write_report,
 )
 from convae_keras.runs import write_json
 
@@ -283,7 +284,7 @@ def test_the_card_says_how_it_was_made(run, few):
         assert text in card
     for text in ("`mse`", "0.125", "seed 41", "[0, 1]"):
         assert text in card
-    for row in score_rows(results):
+    for row in score_rows(results)[1:]:
         assert f"| {' | '.join(row)} |" in card
     assert "{" not in card
 
@@ -323,7 +324,22 @@ def test_the_card_of_a_denoising_autoencoder(run, few):
 def test_rows_of_a_table():
     row = {"mse": 0.00123456, "psnr": 29.0849, "ssim": 0.98761, "bce": 0.0612345}
     copy = {"mse": 0.0, "psnr": None, "ssim": None, "bce": 0.05}
-    assert list(score_rows({"model": row, "copy": copy})) == [
-        ("model", "0.00123", "29.08", "0.9876", "0.0612"),
-        ("copy", "0.00000", "∞", "–", "0.0500"),
+    assert score_rows({"model": row, "copy": copy}) == [
+        ["", "MSE", "PSNR, dB", "SSIM", "BCE"],
+        ["model", "0.00123", "29.08", "0.9876", "0.0612"],
+        ["copy", "0.00000", "∞", "–", "0.0500"],
     ]
+    packed = score_rows({"model": row | {"bytes": 9.04}})
+    assert [cells[-1] for cells in packed] == ["bytes an image", "9.0"]
+
+
+def test_the_report_of_a_codec(codec, run, digits):
+    few = dataclasses.replace(digits, x_test=digits.x_test[:100])
+    results = write_report(run, codec, few)
+    ours, jpeg, webp = results.values()
+    assert [name.split(",")[0] for name in results] == ["autoencoder", "JPEG", "WebP"]
+    x = few.x_test
+    size = (len(pack(codec, x)) + BLOCK.size) / len(x)
+    assert ours["bytes"] == pytest.approx(size) and 5 * size < webp["bytes"]
+    assert webp["psnr"] > ours["psnr"] - 0.5 and jpeg["psnr"] > ours["psnr"] - 0.5
+    assert "| bytes an image |" in (run / "card.md").read_text(encoding="utf-8")
