@@ -1,5 +1,6 @@
 """Convolutional autoencoders in Keras 3: models, training, results."""
 
+from convae_keras.codecs import conv_codec
 from convae_keras.data import Images, load_images
 from convae_keras.devices import set_up_device
 from convae_keras.models import conv_autoencoder
@@ -10,6 +11,7 @@ from convae_keras.training import train
 __all__ = [
     "Images",
     "conv_autoencoder",
+    "conv_codec",
     "load_images",
     "load_pretrained",
     "load_run",

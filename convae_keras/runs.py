@@ -145,7 +145,7 @@ def load_checkpoint(run, autoencoder):
             arrays = {name: file[name] for name in sorted(file.files)}
         history = json.loads(str(arrays.pop("history")))
     except Exception as error:  # zipfile, zlib, NumPy: each has its own
-        raise ValueError(f"{path} cannot be read: {error!r}") from None
+        raise ValueError(f"{path} cannot be read: {error!r:.300}") from None
     state = [arrays[name] for name in arrays if name.startswith("state_")]
     best = [arrays[name] for name in arrays if name.startswith("best_")]
     variables = _state(autoencoder)
@@ -200,7 +200,7 @@ def load_run(run):
     try:
         return keras.models.load_model(path)
     except Exception as error:  # of Keras, of h5py or of zipfile
-        raise ValueError(f"{path} cannot be read: {error!r}") from error
+        raise ValueError(f"{path} cannot be read: {error!r:.300}") from error
 
 
 def ship(run, name):

@@ -2,6 +2,8 @@
 
 import errno
 import shutil
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -9,7 +11,8 @@ import pytest
 
 from convae_keras import runs
 from convae_keras.apply import restore
-from convae_keras.baselines import enlarge
+from convae_keras.baselines import enlarge, image_codec
+from convae_keras.compression import pack, unpack
 from convae_keras.corruption import Downsample, GaussianNoise
 from convae_keras.metrics import mse, psnr
 from convae_keras.models import Autoencoder, conv_autoencoder
@@ -22,6 +25,7 @@ from convae_keras.runs import (
     load_pretrained,
     load_run,
     open_run,
+    pretrained_names,
     read_json,
     replacing,
     save_checkpoint,
@@ -365,6 +369,32 @@ def test_the_enlargers_that_come_along(scale):
     restored = restore(model, np.round(255 * small[0]).astype("uint8"))
     rival, ours = enlarge(small, scale, "bicubic"), restored[None] / 255
     assert psnr(photo[None] / 255, ours) > psnr(photo[None] / 255, rival) + 0.3
+
+
+def test_the_codec_for_digits(digits):
+    codec, x = load_pretrained("digits"), digits.x_test
+    data = pack(codec, x)
+    found = unpack(codec, data, x.shape)
+    assert len(data) < 11 * len(x) and psnr(x / 255, found / 255).mean() > 23
+    data = pack(codec, x, lossless=True)
+    assert 8 * len(data) < 1.3 * x.size
+    np.testing.assert_array_equal(unpack(codec, data, x.shape, lossless=True), x)
+
+
+def test_the_codec_for_photographs():
+    codec, x = load_pretrained("photographs"), photographs("test")["chelsea.png"][None]
+    x = x[:, :256, :256]
+    data = pack(codec, x)
+    found, bits = unpack(codec, data, x.shape), 8 * len(data) / x[0, ..., 0].size
+    assert bits < 1 and psnr(x / 255, found / 255).mean() > 25
+    assert len(pack(codec, x, lossless=True)) < image_codec(x, "PNG")[1][0]
+
+
+def test_any_of_them_loads_first_thing():
+    """In a process that has imported nothing else."""
+    code = "from convae_keras import load_pretrained\n"
+    code += f"for name in {pretrained_names()}: load_pretrained(name)"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 @pytest.mark.parametrize("name", ["", "mine", "../pretrained"])
