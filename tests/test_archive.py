@@ -72,7 +72,9 @@ def test_what_is_left_out_is_named(codec, pictures, tmp_path):
     (pictures / "broken.png").write_bytes(b"no image")
     with pytest.warns(UserWarning, match="Skipped 4 of 14 images") as caught:
         count, skipped = compress(codec, pictures, tmp_path / "a.cae", lossless=True)
-    assert count == 10 and len(caught) == 1
+    # JAX has warnings of its own.
+    ours = [w for w in caught if "images" in str(w.message)]
+    assert count == 10 and len(ours) == 1
     assert skipped["wide.png"] == "30 x 28, not 28 x 28"
     assert "kind RGB" in skipped["red.png"] and "kind LA" in skipped["clear.png"]
     with pytest.warns(UserWarning, match="Skipped 2 of 14"):
