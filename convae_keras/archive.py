@@ -139,12 +139,15 @@ def _read(path, codec, lossless):
     height, width, channels = codec.input_shape[1:]
     mode = {len(mode): mode for mode in MODES.values()}[channels]
     with open_image(path) as image:
+        # Pillow reads the first page alone, and 16 bits of a colour as 8.
+        whole = getattr(image, "n_frames", 1) == 1 and ";16" not in str(image.tile)
         ImageOps.exif_transpose(image, in_place=True)
         fits = height in (None, image.height) and width in (None, image.width)
         if not fits:
             raise ValueError(f"{image.width} x {image.height}, not {width} x {height}")
         exact = mode, "1", "L", "P"[: mode == "RGB"]
         plain = image.mode in exact and not image.has_transparency_data
-        if lossless and not plain:
-            raise ValueError(f"of kind {image.mode}, which would have to be changed")
+        if lossless and not (plain and whole):
+            kind = image.mode if whole else "many pages or 16 bits a colour"
+            raise ValueError(f"of kind {kind}, which would have to be changed")
         return np.atleast_3d(np.asarray(as_mode(image, mode)))

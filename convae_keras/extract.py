@@ -32,7 +32,7 @@ def decompress(codec, source, destination, overwrite=False):
         DamagedFile: a `ValueError`, if the file is not what it says.
     """
     expect_paths(source, destination)
-    expect(Path(source).is_file(), "source", "a .cae file", f"'{source}'")
+    expect(Path(source).is_file(), "source", "a .cae file that exists", f"'{source}'")
     destination = Path(destination)
     with open(source, "rb") as file:
         container = Container(file)
@@ -104,7 +104,7 @@ def describe(source):
     Raises:
         DamagedFile: a `ValueError`, if it is damaged anywhere.
     """
-    expect(Path(source).is_file(), "source", "a .cae file", f"'{source}'")
+    expect(Path(source).is_file(), "source", "a .cae file that exists", f"'{source}'")
     with open(source, "rb") as file:
         container = Container(file)
         shapes, pixels = {}, 0

@@ -18,8 +18,7 @@ from convae_keras.runs import load_pretrained, load_run, pretrained_names
 def run_apply(arguments):
     """Restores images, of any size."""
     model, grey = _model(arguments), None
-    is_shipped = not Path(arguments.run).is_dir()
-    if is_shipped and f"{arguments.run}_grey" in pretrained_names():
+    if _is_shipped(arguments.run) and f"{arguments.run}_grey" in pretrained_names():
         grey = load_pretrained(f"{arguments.run}_grey")
     paths = arguments.input, arguments.output
     written, skipped = apply(model, *paths, arguments.overwrite, grey)
@@ -80,12 +79,17 @@ def _codec(arguments):
 
 
 def _model(arguments):
-    if Path(arguments.run).is_dir():
-        return load_run(arguments.run)
-    names = pretrained_names()
-    wanted = f"a run folder, or one of {names}"
-    expect(arguments.run in names, "RUN", wanted, f"'{arguments.run}'")
-    return load_pretrained(arguments.run)
+    if _is_shipped(arguments.run):
+        return load_pretrained(arguments.run)
+    wanted = f"a run folder, or one of {pretrained_names()}"
+    expect(Path(arguments.run).is_dir(), "RUN", wanted, f"'{arguments.run}'")
+    return load_run(arguments.run)
+
+
+def _is_shipped(run):
+    # A folder of digits may well be named digits.
+    is_run = (Path(run) / "model.keras").is_file()
+    return run in pretrained_names() and not is_run
 
 
 VERBS = {

@@ -6,6 +6,7 @@ import warnings
 import numpy as np
 import pytest
 from PIL import Image
+from skimage.io import imsave
 
 from convae_keras import archive, extract
 from convae_keras.archive import compress
@@ -70,14 +71,17 @@ def test_what_is_left_out_is_named(codec, pictures, tmp_path):
     Image.new("RGB", (28, 28)).save(pictures / "red.png")
     Image.new("LA", (28, 28)).save(pictures / "clear.png")
     (pictures / "broken.png").write_bytes(b"no image")
-    with pytest.warns(UserWarning, match="Skipped 4 of 14 images") as caught:
+    pages = [Image.new("L", (28, 28), grey) for grey in (0, 99)]
+    pages[0].save(pictures / "pages.tif", save_all=True, append_images=pages[1:])
+    with pytest.warns(UserWarning, match="Skipped 5 of 15 images") as caught:
         count, skipped = compress(codec, pictures, tmp_path / "a.cae", lossless=True)
     # JAX has warnings of its own.
     ours = [w for w in caught if "images" in str(w.message)]
     assert count == 10 and len(ours) == 1
     assert skipped["wide.png"] == "30 x 28, not 28 x 28"
     assert "kind RGB" in skipped["red.png"] and "kind LA" in skipped["clear.png"]
-    with pytest.warns(UserWarning, match="Skipped 2 of 14"):
+    assert "many pages" in skipped["pages.tif"]
+    with pytest.warns(UserWarning, match="Skipped 2 of 15"):
         compress(codec, pictures, tmp_path / "b.cae")  # colour becomes grey
     decompress(codec, tmp_path / "a.cae", tmp_path / "out")
     assert len(opened(tmp_path / "out")) == 10
@@ -195,3 +199,24 @@ def test_the_command_line(codec, pictures, tmp_path, capsys):
     assert "a model trained with --task compress" in capsys.readouterr().err
     assert main(["info", str(pictures / "0.png")]) == 2
     assert "does not begin as a .cae file" in capsys.readouterr().err
+
+
+def test_sixteen_bits_a_colour_are_more_than_come_back(photo_codec, tmp_path):
+    deep = np.arange(16 * 16 * 3, dtype="uint16").reshape(16, 16, 3) * 85
+    imsave(tmp_path / "deep.tif", deep, check_contrast=False)
+    with pytest.raises(ValueError, match="many pages or 16 bits a colour"):
+        compress(photo_codec, tmp_path / "deep.tif", tmp_path / "a.cae", lossless=True)
+    compress(photo_codec, tmp_path / "deep.tif", tmp_path / "a.cae")
+
+
+def test_a_folder_named_as_a_codec_does_not_hide_it(
+    digits, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "digits").mkdir()
+    Image.fromarray(digits.x_test[0, ..., 0]).save(tmp_path / "digits" / "0.png")
+    assert main(["compress", "digits", "digits", "a.cae"]) == 0
+    assert main(["info", "a.cae"]) == 0
+    assert main(["decompress", "digits", "a.cae", "out"]) == 0
+    assert main(["compress", "elsewhere", "digits", "b.cae"]) == 2
+    assert "RUN" in capsys.readouterr().err
