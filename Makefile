@@ -44,7 +44,7 @@ pretrained: $(STAMP)  ## train the models that ship with the package again
 	.venv/bin/convae train --data photographs --color grey --task super-resolution --scale 3 --epochs 24 --out runs/pretrained/enlarger_x3
 	.venv/bin/convae train --data "$(DATA)" --task compress --epochs 30 --out runs/pretrained/digits
 	.venv/bin/convae train --data photographs --task compress --epochs 40 --out runs/pretrained/photographs
-	for name in reference denoiser denoiser_grey enlarger_x2 enlarger_x3 digits photographs; do .venv/bin/python -c "from convae_keras.runs import ship; ship('runs/pretrained/$$name', '$$name')"; done
+	for name in reference denoiser denoiser_grey enlarger_x2 enlarger_x3 digits photographs; do .venv/bin/python -c "from convae_keras.shipped import ship; ship('runs/pretrained/$$name', '$$name')"; done
 
 clean:  ## remove the environment and the caches; runs/ stays
 	rm -rf .venv build .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -5,7 +5,8 @@ from convae_keras.data import Images, load_images
 from convae_keras.devices import set_up_device
 from convae_keras.models import conv_autoencoder
 from convae_keras.pipelines import make_pipeline
-from convae_keras.runs import load_pretrained, load_run
+from convae_keras.runs import load_run
+from convae_keras.shipped import load_pretrained
 from convae_keras.training import train
 
 __all__ = [

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
-from convae_keras.compression import pack
+from convae_keras.compression import check_size, pack
 from convae_keras.container import Block, write_container
 from convae_keras.files import (
     MODES,
@@ -19,7 +19,7 @@ from convae_keras.files import (
     open_image,
     what_was_skipped,
 )
-from convae_keras.pipelines import check_images, expect
+from convae_keras.pipelines import check_images, expect, sides
 from convae_keras.runs import fingerprint
 
 # Images, and pixels, that are packed together.
@@ -91,9 +91,7 @@ def _from_array(codec, path):
         raise ValueError(message) from error
     x = check_images(array, "source")
     expect(x.dtype == "uint8", "source", "uint8 images", x.dtype)
-    wanted = codec.input_shape[1:]
-    fits = all(a in (None, b) for a, b in zip(wanted, x.shape[1:], strict=True))
-    expect(fits, "source", f"images of {wanted}", x.shape[1:])
+    check_size(codec, x.shape, "source")
     size = max(1, min(BLOCK_IMAGES, BLOCK_PIXELS // x[0].size))
     return (x[start : start + size] for start in range(0, len(x), size))
 
@@ -144,7 +142,8 @@ def _read(path, codec, lossless):
         ImageOps.exif_transpose(image, in_place=True)
         fits = height in (None, image.height) and width in (None, image.width)
         if not fits:
-            raise ValueError(f"{image.width} x {image.height}, not {width} x {height}")
+            size, wanted = sides(image.size), sides((width, height))
+            raise ValueError(f"{size}, not {wanted} (width x height)")
         exact = mode, "1", "L", "P"[: mode == "RGB"]
         plain = image.mode in exact and not image.has_transparency_data
         if lossless and not (plain and whole):

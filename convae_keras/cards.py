@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from convae_keras.corruption import from_config
-from convae_keras.pipelines import to_float
+from convae_keras.pipelines import sides, to_float
 from convae_keras.plotting import image_rows
 from convae_keras.reports import held_out_scores, reconstruct, shown
-from convae_keras.runs import read_json, replacing, write_json
+from convae_keras.runs import fingerprint, read_json, replacing, write_json
 
 
 def write_report(run, autoencoder, images):
@@ -50,7 +50,7 @@ A convolutional autoencoder of {parameters:,} parameters.
 
 - Data: {data}.
 - Input: float32 `(n, {image})`, pixels in {pixel_range}.
-- {task}
+- {task}{packs}
 - Training: {epochs} epochs in batches of {batch_size}{turned}, loss `{loss}`, Adam
   with a warmed-up cosine from {learning_rate}, seed {seed}. Kept are the weights of
   the best epoch on validation images.
@@ -71,19 +71,18 @@ def _card(name, autoencoder, settings, results):
     rows = [f"| {' | '.join(row)} |" for row in rows]
     corrupt = from_config(settings.get("corruption"))
     if hasattr(autoencoder, "encoder"):
-        code = _sides(autoencoder.encoder.output_shape[1:])
+        code = sides(autoencoder.encoder.output_shape[1:])
         task = f"Output: the same images, through a code of {code} numbers"
     else:
         task = "Output: the images, restored"
     task += f", from what `{corrupt}` made of them." if corrupt else "."
-    image = _sides(autoencoder.input_shape[1:])
+    image, packs = sides(autoencoder.input_shape[1:]), ""
+    if hasattr(autoencoder, "tables"):
+        packs = f"\n- Files that it packed name it `{fingerprint(autoencoder)[:32]}`."
     turned = ", turned and mirrored by chance" if settings.get("turn") else ""
-    values = {"name": name, "image": image, "task": task, "turned": turned}
-    return CARD.format(**settings, **values, table="\n".join(rows))
-
-
-def _sides(shape):
-    return " × ".join(str(side or "any") for side in shape)
+    values = {"name": name, "image": image, "task": task, "packs": packs}
+    table = "\n".join(rows)
+    return CARD.format(**settings, **values, turned=turned, table=table)
 
 
 def score_rows(results):

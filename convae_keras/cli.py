@@ -1,6 +1,7 @@
 """The `convae` command: every verb calls the package's public functions."""
 
 import json
+import logging
 import sys
 import warnings
 from pathlib import Path
@@ -58,6 +59,8 @@ def main(argv=None):
         # A file may have a name that the terminal cannot show.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+    # TensorFlow would warn of images of many sizes.
+    logging.getLogger("tensorflow").setLevel("ERROR")
     arguments = parser().parse_args(argv)
     try:
         with warnings.catch_warnings():

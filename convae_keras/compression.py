@@ -5,7 +5,7 @@ import numpy as np
 from convae_keras.entropy import TOTAL, Decoder, Encoder
 from convae_keras.groups import CodeTables, count_codes
 from convae_keras.interleave import PixelTables, count_pixels
-from convae_keras.pipelines import check_images, expect, to_float
+from convae_keras.pipelines import check_images, expect, sides, to_float
 from convae_keras.tiles import cuts
 
 # Pixels that are enough to count by.
@@ -126,6 +126,22 @@ def images_of(codec, codes, shape):
     return images
 
 
+def check_size(codec, shape, name="x"):
+    """Refuses images that a codec does not take.
+
+    Args:
+        codec: `Codec`.
+        shape: `(n, height, width, channels)`.
+        name: str, what a complaint calls them.
+
+    Raises:
+        ValueError: if their size or their channels are not the codec's.
+    """
+    wanted = codec.input_shape[1:]
+    fits = all(a in (None, b) for a, b in zip(wanted, shape[1:], strict=True))
+    expect(fits, name, f"images of {sides(wanted)}", sides(shape[1:]))
+
+
 def as_bytes(x):
     """Images as uint8, which floats in [0, 1] are rounded to."""
     return x if x.dtype == "uint8" else np.rint(255 * x).astype("uint8")
@@ -133,9 +149,7 @@ def as_bytes(x):
 
 def _code_count(codec, shape):
     """How many positions the codes of images have, and numbers at each."""
-    wanted = codec.input_shape[1:]
-    fits = all(a in (None, b) for a, b in zip(wanted, shape[1:], strict=True))
-    expect(fits, "x", f"images of {wanted}", shape[1:])
+    check_size(codec, shape)
     inside = codec.encoder.compute_output_shape(tuple(shape))
     return int(np.prod(inside[:-1])), inside[-1]
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from convae_keras.folders import SPLITS, carve, read_folder
 from convae_keras.patches import is_paired, photograph_patches, read_patches
-from convae_keras.pipelines import check_images, chunks, expect
+from convae_keras.pipelines import check_images, chunks, expect, sides
 
 CLASS_NAMES = {
     "mnist": "0 1 2 3 4 5 6 7 8 9",
@@ -78,7 +78,7 @@ class Images:
         train, val, test = (len(x) for x in (self.x_train, self.x_val, self.x_test))
         line = (
             f"{self.name}: {train:,} training, {val:,} validation and {test:,} test "
-            f"images of {' x '.join(map(str, self.image_shape))}"
+            f"images of {sides(self.image_shape)}"
         )
         if self.y_train is None:
             return f"{line}, no labels"

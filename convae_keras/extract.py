@@ -8,7 +8,7 @@ from PIL import Image
 from convae_keras.compression import unpack
 from convae_keras.container import Container, DamagedFile
 from convae_keras.files import expect_free, expect_paths
-from convae_keras.pipelines import expect
+from convae_keras.pipelines import expect, sides
 from convae_keras.runs import fingerprint, replacing
 
 
@@ -19,9 +19,9 @@ def decompress(codec, source, destination, overwrite=False):
         codec: the `Codec` that packed it.
         source: path of the `.cae` file.
         destination: path of a folder, in which each image becomes a PNG file of
-            its old name; or of an `.npy`, uint8 `(n, height, width, channels)`,
-            for images of one size. Each file is whole under its name, or not
-            there.
+            its old name; of a `.png`, for one image; or of an `.npy`, uint8
+            `(n, height, width, channels)`, for images of one size. Each file is
+            whole under its name, or not there.
         overwrite: bool, whether files that exist may be replaced.
 
     Returns:
@@ -39,26 +39,29 @@ def decompress(codec, source, destination, overwrite=False):
         wanted = f"of this model ({fingerprint(codec)[:12]}…)"
         same = fingerprint(codec).startswith(container.model)
         expect(same, "source", wanted, f"'{source}', of {container.model[:12]}…")
-        names, count = container.names(), container.images
+        for _ in container:
+            pass  # all checksums, before anything is written
         if destination.suffix == ".npy":
             expect_free([destination], overwrite)
             _to_array(codec, container, destination)
-            return count
-        width = len(str(count))
-        names = names or [f"{i:0{width}}.png" for i in range(count)]
-        targets = _targets(names, destination)
-        expect_free(targets, overwrite)
-        images = (x for block in container for x in _unpacked(codec, container, block))
-        for target, x in zip(targets, images, strict=True):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            image = Image.fromarray(x[..., 0] if x.shape[-1] == 1 else x)
-            with replacing(target) as aside:
-                image.save(aside)
-    return count
+        else:
+            targets = _targets(container, destination)
+            expect_free(targets, overwrite)
+            _to_files(codec, container, targets)
+        return container.images
 
 
 def _unpacked(codec, container, block):
     return unpack(codec, block.data, block.shape, container.mode == "lossless")
+
+
+def _to_files(codec, container, targets):
+    images = (x for block in container for x in _unpacked(codec, container, block))
+    for target, x in zip(targets, images, strict=True):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        image = Image.fromarray(x[..., 0] if x.shape[-1] == 1 else x)
+        with replacing(target) as aside:
+            image.save(aside)
 
 
 def _to_array(codec, container, destination):
@@ -75,8 +78,19 @@ def _to_array(codec, container, destination):
         array.flush()
 
 
-def _targets(names, folder):
-    """Where images go: below the folder, whatever their names say."""
+def _targets(container, destination):
+    """Where images go."""
+    count = container.images
+    if destination.suffix == ".png" and not destination.is_dir():
+        several = f"a folder, for {count} images"
+        expect(count == 1, "destination", several, f"'{destination}'")
+        return [destination]
+    numbers = (f"{i:0{len(str(count))}}.png" for i in range(count))
+    return _below(destination, container.names() or [*numbers])
+
+
+def _below(folder, names):
+    """Paths below the folder, whatever the names say."""
     for name in names:
         parts = PurePosixPath(name).parts
         plain = parts and not {"..", "/"} & {*parts} and "\0" not in name
@@ -97,9 +111,9 @@ def describe(source):
         source: path.
 
     Returns:
-        dict: `mode`, `model` (the first digits of its fingerprint), `images`,
+        dict: `mode`, `model` (the first 32 digits of its fingerprint), `images`,
         `blocks`, `bytes`, `bytes_per_image`, `bits_per_pixel`, `shapes` (of the
-        images, with how many there are of each), `names` (the first ten, or None).
+        images, with how many there are of each), `names` (of them, or None).
 
     Raises:
         DamagedFile: a `ValueError`, if it is damaged anywhere.
@@ -109,7 +123,7 @@ def describe(source):
         container = Container(file)
         shapes, pixels = {}, 0
         for block in container:  # all checksums
-            key = " x ".join(str(side) for side in block.shape[1:])
+            key = sides(block.shape[1:])
             shapes[key] = shapes.get(key, 0) + block.images
             pixels += block.images * block.height * block.width
         names = container.names()
@@ -122,5 +136,5 @@ def describe(source):
         "bytes_per_image": container.size / max(container.images, 1),
         "bits_per_pixel": 8 * container.size / max(pixels, 1),
         "shapes": shapes,
-        "names": names and names[:10],
+        "names": names,
     }

@@ -5,7 +5,7 @@ import argparse
 from convae_keras.corruption import DOWNSAMPLING
 from convae_keras.features import POOLS
 from convae_keras.files import FITS, MODES
-from convae_keras.runs import pretrained_names
+from convae_keras.shipped import pretrained_names
 
 TASKS = ("reconstruct", "denoise", "super-resolution", "features", "compress")
 LAST_LINE = "one JSON object as the last line"
@@ -101,7 +101,7 @@ def _add_decompress(verb):
     add = verb.add_argument
     _add_run(add)
     add("input", metavar="INPUT", help="a .cae file")
-    add("output", metavar="OUTPUT", help="a folder for PNG files, or an .npy")
+    add("output", metavar="OUTPUT", help="a folder for PNG files, a .png, or an .npy")
     _add_end(add)
 
 

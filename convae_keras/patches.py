@@ -9,7 +9,7 @@ import skimage
 import sklearn.datasets
 from PIL import Image, ImageOps
 
-from convae_keras.files import MODES, as_mode, open_image
+from convae_keras.files import MODES, as_mode, open_image, what_was_skipped
 from convae_keras.folders import SPLITS, arrange, carve
 from convae_keras.pipelines import expect
 
@@ -167,34 +167,33 @@ def read_patches(folder, patch_size=PATCH_SIZE, color=None, seed=0):
         ValueError: if an image has no partner, or the two do not fit; if a
             split is left without a patch, or for an option that does not exist.
     """
-    folder = Path(folder)
+    folder, rng = Path(folder), np.random.default_rng(seed)
     expect(color in (None, *MODES), "color", f"None or in {[*MODES]}", repr(color))
     whole = isinstance(patch_size, int) and patch_size > 0
     expect(whole, "patch_size", "a positive int", repr(patch_size))
-    files = _files(folder, seed)
-    most = math.ceil(MOST_PATCHES / sum(map(len, files.values())))
-    rng = np.random.default_rng(seed)
-    parts, skipped = {}, []
+    files, parts, skipped = _files(folder, seed), {}, {}
+    count = sum(map(len, files.values()))
+    most = math.ceil(MOST_PATCHES / count)
     for split in SPLITS:
         found = []
         for path in files[f"x_{split}"]:
             try:
                 images = _read(folder, path, MODES[color or "rgb"])
             except Exception as error:  # Pillow meets broken files with many kinds
-                skipped.append(f"{path} ({type(error).__name__})")
+                skipped[path] = type(error).__name__
                 continue
             if min(images[-1].shape[:2]) < patch_size:
-                skipped.append(f"{path} (smaller than {patch_size} pixels)")
+                skipped[path] = f"smaller than {patch_size} pixels"
                 continue
             _check_pair(path, images)
             found.append(_cut_alike(images, patch_size, most, rng))
-        wanted = f"with images of {patch_size} pixels a side and more to {split} on"
-        expect(found, "folder", wanted, f"'{folder}' (skipped: {skipped})")
+        wanted = f"with images of {patch_size} pixels (--patch-size) to {split} on"
+        expect(found, "folder", wanted, what_was_skipped(skipped, count, folder))
         names = ("x", "inputs")[: len(found[0])]
         for name, patches in zip(names, zip(*found, strict=True), strict=True):
             parts[f"{name}_{split}"] = np.concatenate(patches)
     if skipped:
-        warnings.warn(f"Skipped in '{folder}': {', '.join(skipped)}", stacklevel=2)
+        warnings.warn(what_was_skipped(skipped, count, folder), stacklevel=2)
     return parts
 
 

@@ -15,6 +15,11 @@ def expect(condition, name, expected, received):
         raise ValueError(f"`{name}` must be {expected}. Received: {received}")
 
 
+def sides(shape):
+    """A shape in words: `28 x 28 x 1`, and `any x any x 3` where sides are None."""
+    return " x ".join(str(side or "any") for side in shape)
+
+
 def check_images(x, name="x"):
     """Looks at an array of images before any work is done with it.
 

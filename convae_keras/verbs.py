@@ -12,7 +12,8 @@ from convae_keras.codecs import Codec
 from convae_keras.extract import decompress, describe
 from convae_keras.index import encode_files, search
 from convae_keras.pipelines import expect
-from convae_keras.runs import load_pretrained, load_run, pretrained_names
+from convae_keras.runs import load_run
+from convae_keras.shipped import load_pretrained, pretrained_names, shipped_as
 
 
 def run_apply(arguments):
@@ -66,7 +67,10 @@ def run_decompress(arguments):
 def run_info(arguments):
     """Tells what such a file is."""
     found = describe(arguments.input)
-    for key, value in found.items():
+    found["shipped_as"] = shipped_as(found["model"])
+    names = found["names"] or []
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    for key, value in (found | {"names": ", ".join(names[:10]) + more}).items():
         print(f"{key:16}{value}")
     return found
 

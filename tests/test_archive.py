@@ -78,7 +78,7 @@ def test_what_is_left_out_is_named(codec, pictures, tmp_path):
     # JAX has warnings of its own.
     ours = [w for w in caught if "images" in str(w.message)]
     assert count == 10 and len(ours) == 1
-    assert skipped["wide.png"] == "30 x 28, not 28 x 28"
+    assert skipped["wide.png"] == "30 x 28, not 28 x 28 (width x height)"
     assert "kind RGB" in skipped["red.png"] and "kind LA" in skipped["clear.png"]
     assert "many pages" in skipped["pages.tif"]
     with pytest.warns(UserWarning, match="Skipped 2 of 15"):
@@ -147,10 +147,10 @@ def test_names_that_lead_out(codec, digits, tmp_path, name):
 
 
 def test_names_that_differ_in_their_ending():
-    found = extract._targets(["a.png", "a.jpg"], extract.Path("out"))
+    found = extract._below(extract.Path("out"), ["a.png", "a.jpg"])
     assert [path.name for path in found] == ["a.png.png", "a.jpg.png"]
     with pytest.raises(DamagedFile, match="two images of one name"):
-        extract._targets(["a.png", "a.png"], extract.Path("out"))
+        extract._below(extract.Path("out"), ["a.png", "a.png"])
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ def test_names_that_differ_in_their_ending():
         ("pictures", "", "a path"),
         ("floats.npy", "a.cae", "uint8 images"),
         ("broken.npy", "a.cae", "an .npy of images"),
-        ("wide.npy", "a.cae", "images of (28, 28, 1)"),
+        ("wide.npy", "a.cae", "images of 28 x 28 x 1. Received: 28 x 30 x 1"),
         ("wide", "a.cae", "images that this codec takes"),
     ],
 )
@@ -201,6 +201,40 @@ def test_the_command_line(codec, pictures, tmp_path, capsys):
     assert "does not begin as a .cae file" in capsys.readouterr().err
 
 
+def test_one_image(codec, pictures, tmp_path):
+    compress(codec, pictures / "0.png", tmp_path / "a.cae", lossless=True)
+    decompress(codec, tmp_path / "a.cae", tmp_path / "out.png")
+    paths = pictures / "0.png", tmp_path / "out.png"
+    images = [np.asarray(Image.open(path)) for path in paths]
+    np.testing.assert_array_equal(*images)
+
+
+def test_many_images_are_no_png(codec, pictures, tmp_path):
+    compress(codec, pictures, tmp_path / "a.cae")
+    with pytest.raises(ValueError, match="a folder, for 10 images"):
+        decompress(codec, tmp_path / "a.cae", tmp_path / "out.png")
+
+
+def test_of_a_damaged_file_nothing_is_written(codec, digits, tmp_path, monkeypatch):
+    monkeypatch.setattr(archive, "BLOCK_IMAGES", 4)
+    np.save(tmp_path / "x.npy", digits.x_test[:10])
+    compress(codec, tmp_path / "x.npy", tmp_path / "a.cae")
+    data = bytearray((tmp_path / "a.cae").read_bytes())
+    data[-40] ^= 1  # in the last block
+    (tmp_path / "a.cae").write_bytes(data)
+    with pytest.raises(DamagedFile, match="a checksum is wrong"):
+        decompress(codec, tmp_path / "a.cae", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_many_names_are_counted(codec, pictures, tmp_path, capsys):
+    Image.new("L", (28, 28)).save(pictures / "one_more.png")
+    compress(codec, pictures, tmp_path / "a.cae")
+    assert main(["info", str(tmp_path / "a.cae")]) == 0
+    assert "more/3.png and 1 more" in capsys.readouterr().out
+    assert len(describe(tmp_path / "a.cae")["names"]) == 11
+
+
 def test_sixteen_bits_a_colour_are_more_than_come_back(photo_codec, tmp_path):
     deep = np.arange(16 * 16 * 3, dtype="uint16").reshape(16, 16, 3) * 85
     imsave(tmp_path / "deep.tif", deep, check_contrast=False)
@@ -217,6 +251,7 @@ def test_a_folder_named_as_a_codec_does_not_hide_it(
     Image.fromarray(digits.x_test[0, ..., 0]).save(tmp_path / "digits" / "0.png")
     assert main(["compress", "digits", "digits", "a.cae"]) == 0
     assert main(["info", "a.cae"]) == 0
+    assert "shipped_as      digits" in capsys.readouterr().out
     assert main(["decompress", "digits", "a.cae", "out"]) == 0
     assert main(["compress", "elsewhere", "digits", "b.cae"]) == 2
     assert "RUN" in capsys.readouterr().err

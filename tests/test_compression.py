@@ -105,7 +105,7 @@ def test_few_bytes_cannot_ask_for_much(codec, digits):
 
 def test_what_it_does_not_take(codec):
     with pytest.raises(
-        ValueError, match=r"images of \(28, 28, 1\). Received: \(27, 28"
+        ValueError, match="images of 28 x 28 x 1. Received: 27 x 28 x 1"
     ):
         pack(codec, np.zeros((2, 27, 28, 1), "uint8"))
     with pytest.raises(ValueError, match="tables are fitted"):

@@ -313,7 +313,7 @@ def test_small_and_broken_images_are_skipped_and_named(tmp_path):
     whole = (tmp_path / "0.png").read_bytes()
     (tmp_path / "half.png").write_bytes(whole[: len(whole) // 2])
     message, parts = told(tmp_path, 4)
-    assert message.startswith(f"Skipped in '{tmp_path}': ")
+    assert message.startswith(f"Skipped 4 of 34 images in '{tmp_path}': ")
     for name in ("low.png", "narrow.png"):
         assert f"{name} (smaller than 4 pixels)" in message
     for name in ("text.png", "half.png"):
