@@ -280,7 +280,7 @@ def test_the_card_says_how_it_was_made(run, few):
     results = write_report(run, small(), few)
     card = (run / "card.md").read_text(encoding="utf-8")
     assert card.startswith("# mine\n")
-    for text in (str(few), "1,977", "28 × 28 × 1", "14 × 14 × 2", "7 epochs", "of 33"):
+    for text in (str(few), "1,977", "28 x 28 x 1", "14 x 14 x 2", "7 epochs", "of 33"):
         assert text in card
     for text in ("`mse`", "0.125", "seed 41", "[0, 1]"):
         assert text in card
@@ -291,7 +291,7 @@ def test_the_card_says_how_it_was_made(run, few):
 
 def test_the_card_of_a_model_for_any_size(run, few):
     write_report(run, small(image_shape=(None, None, 1)), few)
-    assert "any × any × 1" in (run / "card.md").read_text(encoding="utf-8")
+    assert "any x any x 1" in (run / "card.md").read_text(encoding="utf-8")
 
 
 def test_the_report_of_a_denoiser(run, few):
@@ -303,7 +303,7 @@ def test_the_report_of_a_denoiser(run, few):
     assert list(results) == ["autoencoder", "input", "Gaussian filter", "median filter"]
     card = (run / "card.md").read_text(encoding="utf-8")
     assert "restored, from what `GaussianNoise(stddev=(0.1, 0.3), clip=True)`" in card
-    assert "any × any × 1" in card and "through a code" not in card
+    assert "any x any x 1" in card and "through a code" not in card
     with Image.open(run / "figure.png", formats=["PNG"]) as figure:
         denoiser = figure.size
     write_json(run / "settings.json", settings)
@@ -318,7 +318,7 @@ def test_the_card_of_a_denoising_autoencoder(run, few):
     write_json(run / "settings.json", settings | {"corruption": Hole(5).config()})
     write_report(run, small(), few)
     card = (run / "card.md").read_text(encoding="utf-8")
-    assert "14 × 14 × 2 numbers, from what `Hole(side=5, value=0.5)` made" in card
+    assert "14 x 14 x 2 numbers, from what `Hole(side=5, value=0.5)` made" in card
 
 
 def test_rows_of_a_table():
