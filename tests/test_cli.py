@@ -253,6 +253,7 @@ def test_features_of_a_folder(photos, monkeypatch, capsys):
     assert seen[0][:2] == ((56, 56, 3), 8.0) and seen[0][2].shape == (None, 9)
 
 
+@pytest.mark.parametrize("pictures", ["flat"], indirect=True)
 def test_compress(pictures, capsys):
     """A codec is trained, its tables are counted, and it packs; again, as it was."""
     options = "--task compress --price 20 --latent-dim 8 --epochs 1 --data mnist5k"

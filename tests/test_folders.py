@@ -9,6 +9,8 @@ from PIL import Image
 from convae_keras import files, folders
 from convae_keras.folders import read_folder
 
+pytestmark = pytest.mark.static
+
 GREEN = (10, 200, 30)
 FLAT = Image.new("RGB", (12, 8), GREEN)
 
