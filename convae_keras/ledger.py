@@ -1,4 +1,4 @@
-"""Results: recorded by full runs, compared with the committed ones."""
+"""The course's run modes, finished runs, claims and recorded results."""
 
 import os
 import platform
@@ -9,24 +9,98 @@ import keras
 import numpy as np
 
 from convae_keras.data import is_official
-from convae_keras.runs import read_json, write_json
+from convae_keras.runs import load_model, read_json, write_json
 
 COURSE_DATA = ("mnist", "mnist5k")
 PACKAGES = ("keras", "tensorflow", "numpy", "scikit-learn", "scikit-image")
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
+# From a notebook's own folder.
+RESULTS = Path("../results")
+# Name, SHA-256 and source of each finished run: the files are in the clone's
+# `results/runs`, and are fetched once where there is no clone.
+FINISHED = Path(__file__).parent / "finished_runs.json"
+
+
+def mode():
+    """The run mode of a notebook.
+
+    Returns:
+        `"check"` if the environment variable `CONVAE_FAST` is 1, `"full"` if
+        `CONVAE_FULL` is 1, else `"lesson"`.
+
+    Raises:
+        ValueError: if both are 1.
+    """
+    check, full = (
+        os.environ.get(f"CONVAE_{name}", "0") == "1" for name in ("FAST", "FULL")
+    )
+    if check and full:
+        raise ValueError("Expected CONVAE_FAST=1 or CONVAE_FULL=1. Received: both")
+    return "check" if check else "full" if full else "lesson"
 
 
 def is_fast():
-    """True when `CONVAE_FAST=1` asks for a short check instead of a result."""
-    return os.environ.get("CONVAE_FAST", "0") == "1"
+    """True in a check; until every notebook asks `mode`."""
+    return mode() == "check"
+
+
+def choose(*, check, lesson, full):
+    """Returns the value for the current run mode.
+
+    Args:
+        check: value for the tests, on 5,000 digits in seconds.
+        lesson: value for a reader, in minutes.
+        full: value for the published results.
+
+    Returns:
+        One of the three.
+
+    Example:
+
+    >>> epochs = choose(check=1, lesson=4, full=16)
+    """
+    return {"check": check, "lesson": lesson, "full": full}[mode()]
+
+
+def finished_run(name):
+    """Loads a model of the course that took long to train.
+
+    It was trained by `make course-runs` with seed 0 and is stored with weights
+    in half precision.
+
+    Args:
+        name: str, such as `"denoiser"`.
+
+    Returns:
+        `(model, history)`: an uncompiled `keras.Model`; dict of lists, one
+        number an epoch, as `train` returns it.
+
+    Raises:
+        ValueError: if there is none of that name, or its file was changed.
+    """
+    found = read_json(FINISHED)
+    address, runs = found["address"], found["runs"]
+    if name not in runs:
+        raise ValueError(f"Unknown finished run {name!r}. Available: {sorted(runs)}")
+    path, sha256 = RESULTS / "runs" / f"{name}.keras", runs[name]["sha256"]
+    if not path.exists():
+        # Keras verifies the hash of what it downloads, and keeps the file.
+        path = keras.utils.get_file(
+            path.name,
+            f"{address}/{path.name}",
+            file_hash=sha256,
+            cache_subdir="convae-keras",
+        )
+    return load_model(path, sha256), runs[name]["history"]
 
 
 def claim(text, holds, *numbers, images):
     """States what a result shows, and holds it to that.
 
     Prints `text: True` or `text: False`, which a notebook's check compares. On
-    the course's own data a claim that fails stops the notebook; on someone's own
-    images, of which it need not be true, it is printed and no more.
+    the course's own data a claim that fails stops a check or a full run. In a
+    lesson, which trains less, and on someone's own images, of which it need not
+    be true, it is only printed.
 
     Args:
         text: str, the claim.
@@ -35,7 +109,8 @@ def claim(text, holds, *numbers, images):
         images: `Images`, what it was measured on.
 
     Raises:
-        AssertionError: with the numbers, if it fails on the course's own data.
+        AssertionError: with the numbers, if it fails on the course's own data
+            in a check or a full run.
 
     Example:
 
@@ -44,11 +119,11 @@ def claim(text, holds, *numbers, images):
     beats PCA: True
     """
     print(f"{text}: {bool(holds)}")
-    if not holds and images.name in COURSE_DATA:
+    if not holds and images.name in COURSE_DATA and mode() != "lesson":
         raise AssertionError(f"{text}? Measured: {', '.join(map(str, numbers))}")
 
 
-def record(name, metrics, *, images, seeds, folder="../results"):
+def record(name, metrics, *, images, seeds, folder=RESULTS):
     """Writes a notebook's headline numbers, if it ran in full on full data.
 
     Args:
@@ -60,8 +135,8 @@ def record(name, metrics, *, images, seeds, folder="../results"):
         folder: where `name.json` is written, from the notebook's own folder.
 
     Returns:
-        dict, the entry; the file is left alone in a fast run, on other data
-        than full MNIST, and where there is no such folder.
+        dict, the entry. The file is written in a full run on full MNIST, where
+        there is such a folder, and in no other case.
     """
     entry = {
         "data": str(images),
@@ -78,9 +153,33 @@ def record(name, metrics, *, images, seeds, folder="../results"):
             for key, (values, tolerance) in metrics.items()
         },
     }
-    if not is_fast() and is_official(images) and Path(folder).is_dir():
+    official = mode() == "full" and is_official(images)
+    if official and Path(folder).is_dir():
         write_json(Path(folder) / f"{name}.json", entry)
     return entry
+
+
+def beside_full_run(name, entry, folder=RESULTS):
+    """A table of this run's results beside those of the full run.
+
+    Args:
+        name: str, as in `record`.
+        entry: dict, what `record` returned.
+        folder: as in `record`; without the file there, the second column is
+            empty.
+
+    Returns:
+        str, a line for each result.
+    """
+    path = Path(folder) / f"{name}.json"
+    full = read_json(path)["metrics"] if path.exists() else {}
+    lines = [f"{'':40} {'this run':>10}  full run"]
+    for key, metric in entry["metrics"].items():
+        there = full.get(key)
+        spread = f" ± {there['std']:.2g}" if there and there["runs"] > 1 else ""
+        cell = f"{there['mean']:.5g}{spread}" if there else "–"
+        lines.append(f"{key:40} {metric['mean']:10.5g}  {cell}")
+    return "\n".join(lines)
 
 
 def hardware():

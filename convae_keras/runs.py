@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import json
 import os
+import zipfile
 from pathlib import Path
 
 import keras
@@ -180,6 +181,38 @@ def save_model(run, model):
         model.save(aside)
 
 
+def save_small(model, path):
+    """Writes a model for sharing: weights in half precision, without optimizer.
+
+    Args:
+        model: `keras.Model`. Its float32 weights are rounded to float16 values;
+            integers stay as they are.
+        path: path of a `.keras` file.
+
+    Returns:
+        str, the SHA-256 of the file.
+    """
+    config = keras.saving.serialize_keras_object(model)
+    config.pop("compile_config", None)
+    small = keras.saving.deserialize_keras_object(config)
+    small.set_weights(
+        [
+            w.astype("float16") if w.dtype == "float32" else w
+            for w in model.get_weights()
+        ]
+    )
+    with replacing(path) as aside:
+        small.save(aside)
+        # Keras stores its archive's members as they are; half of each weight
+        # is zeros now.
+        with zipfile.ZipFile(aside) as file:
+            members = {info: file.read(info) for info in file.infolist()}
+        with zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as file:
+            for info, data in members.items():
+                file.writestr(info.filename, data)
+        return hashlib.sha256(aside.read_bytes()).hexdigest()
+
+
 def load_run(run):
     """Loads the model of a run folder.
 
@@ -195,6 +228,28 @@ def load_run(run):
     path = Path(run) / "model.keras"
     if not path.is_file():
         raise ValueError(f"Expected a run folder with a model.keras. Received: {run}")
+    return load_model(path)
+
+
+def load_model(path, sha256=None):
+    """Loads a `.keras` file.
+
+    Args:
+        path: str or `Path`.
+        sha256: str, the hash that the file must have; None for any.
+
+    Returns:
+        `keras.Model`.
+
+    Raises:
+        ValueError: if the file is damaged, or is not the expected one.
+    """
+    if sha256 is not None:
+        found = hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        if found != sha256:
+            raise ValueError(
+                f"{path} was changed: expected SHA-256 {sha256}. Received: {found}"
+            )
     try:
         return keras.models.load_model(path)
     except Exception as error:  # of Keras, of h5py or of zipfile

@@ -93,7 +93,8 @@ def train(
             photographs; a digit upside down is another digit, or none.
         run: str or `Path`, a run folder, or None.
         tensorboard: bool, write logs for TensorBoard to `run/logs`.
-        verbose: 0, 1 (a bar an epoch) or 2 (a line an epoch), as in `fit`.
+        verbose: 0, 1 (Keras's progress bar) or 2 (one line an epoch, with the
+            time that is left).
 
     Returns:
         dict of lists, one number an epoch: `loss`, `val_loss`, `seconds` (of
@@ -125,6 +126,8 @@ def _fit(autoencoder, images, corrupt, settings, run, tensorboard, verbose):
     _compile(autoencoder, settings, steps)
     keeper = _Keeper(run)
     callbacks = [keeper]
+    if verbose == 2:
+        callbacks.append(EpochLine())
     if tensorboard:
         callbacks.append(keras.callbacks.TensorBoard(run / "logs"))
     first_epoch = keeper.resume(autoencoder)
@@ -136,7 +139,7 @@ def _fit(autoencoder, images, corrupt, settings, run, tensorboard, verbose):
                 epochs=epochs,
                 callbacks=callbacks,
                 shuffle=False,  # the pipeline did
-                verbose=verbose,
+                verbose=verbose if verbose == 1 else 0,
             )
     finally:  # after Ctrl-C too
         keeper.finish(epochs)
@@ -175,6 +178,26 @@ def negative_psnr(y_true, y_pred):
     """Minus each image's PSNR, up to 60 dB, so that a decibel is worth the same."""
     errors = keras.ops.mean(keras.ops.square(y_true - y_pred), axis=(1, 2, 3))
     return 10 * keras.ops.log10(errors + 1e-6)
+
+
+class EpochLine(keras.callbacks.Callback):
+    """Prints one line an epoch: the losses, its seconds, and the time left."""
+
+    def on_train_begin(self, logs=None):
+        self._times = [time.perf_counter()]
+
+    def on_epoch_end(self, epoch, logs=None):
+        self._times.append(time.perf_counter())
+        epochs = self.params["epochs"]
+        mean = (self._times[-1] - self._times[0]) / (len(self._times) - 1)
+        losses = "  ".join(f"{key} {value:.5f}" for key, value in logs.items())
+        left = mean * (epochs - epoch - 1)
+        left = f"{left / 60:.0f} min left" if left > 90 else f"{left:.0f} s left"
+        seconds = self._times[-1] - self._times[-2]
+        print(
+            f"epoch {epoch + 1:>3}/{epochs}  {losses}  {seconds:.0f} s, {left}",
+            flush=True,
+        )
 
 
 class _Keeper(keras.callbacks.Callback):
