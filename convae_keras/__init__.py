@@ -1,12 +1,12 @@
 """Convolutional autoencoders in Keras 3: models, training, results."""
 
-from convae_keras.codecs import conv_codec
-from convae_keras.data import Images, load_images
+from convae_keras.compression.models import conv_codec
+from convae_keras.data.sources import Images, load_images
 from convae_keras.devices import set_up_device
 from convae_keras.models import conv_autoencoder
 from convae_keras.pipelines import make_pipeline
+from convae_keras.pretrained import load_pretrained
 from convae_keras.runs import load_run
-from convae_keras.shipped import load_pretrained
 from convae_keras.training import train
 
 __all__ = [

@@ -1,5 +1,5 @@
 import sys
 
-from convae_keras.cli import main
+from convae_cli.main import main
 
 sys.exit(main())

@@ -13,7 +13,8 @@ from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
 
 from convae_keras.metrics import psnr
-from convae_keras.pipelines import expect, to_float
+from convae_keras.pipelines import to_float
+from convae_keras.validation import expect
 
 # How Pillow is told to write files, each as small as it can.
 CODECS = {
@@ -22,6 +23,8 @@ CODECS = {
     "PNG": {"format": "PNG", "optimize": True},
     "WebP lossless": {"format": "WEBP", "method": 6, "lossless": True, "quality": 100},
 }
+
+
 # PCA wants its training images as floats in memory, all at once.
 PCA_BYTES = 2**30
 

@@ -1,30 +1,77 @@
-"""Seeded damage to images, the same in a pipeline and on arrays.
+"""What all corruptions share: the call, the seeds, the checks."""
 
-A corruption is a small frozen object that is called with images and a seed:
-
-    noisy = GaussianNoise(0.5)(images, seed=0)
-
-Every image of a batch is damaged by itself. What is drawn comes from the seed
-and from nothing else: the same seed and batch give the same damage.
-"""
-
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import tensorflow as tf
 
-from convae_keras.damage import (
-    Corruption,
-    check_number,
-    check_range,
-    check_room,
-    drawn,
-    key,
-    sizes,
-)
-from convae_keras.pipelines import expect
+from convae_keras.pipelines import to_float
+from convae_keras.validation import expect
 
 DOWNSAMPLING = ("box", "bicubic")
+
+
+class Corruption:
+    """What all of them share: arrays in, arrays out; tensors in, tensors out.
+
+    Call arguments:
+        x: images, uint8 or float in [0, 1], `(n, height, width, channels)`; or a
+            float32 tensor of them, inside a pipeline.
+        seed: int; for a tensor, a tensor of two.
+
+    Returns:
+        float32, an array or a tensor as `x` was, in [0, 1] (but for noise that
+        is not clipped).
+    """
+
+    def __call__(self, x, seed=0):
+        if tf.is_tensor(x):
+            return self.damage(x, seed)
+        # A GPU would draw other numbers from the same seed.
+        with tf.device("cpu"):
+            pair = tf.constant([0, seed], "int64")
+            return self.damage(tf.constant(to_float(x)), pair).numpy()
+
+    def config(self):
+        """dict of plain values, from which `from_config` makes the same again."""
+        return {"name": type(self).__name__, **asdict(self)}
+
+
+def sizes(x):
+    """The sizes that are known as ints, the others as tensors."""
+    return [tf.shape(x)[i] if size is None else size for i, size in enumerate(x.shape)]
+
+
+def key(seed, number):
+    """Another two ints for every draw that one corruption makes."""
+    return tf.random.experimental.stateless_fold_in(seed, number)
+
+
+def drawn(value, x, seed):
+    """A number, or for a range one a picture, `(n, 1, 1, 1)`."""
+    if not isinstance(value, tuple):
+        return value
+    shape = (sizes(x)[0], 1, 1, 1)
+    return tf.random.stateless_uniform(shape, key(seed, 3), *value)
+
+
+def check_range(name, value, lowest, highest):
+    numbers = value if isinstance(value, tuple) else (value, value)
+    real = len(numbers) == 2 and all(type(number) in (int, float) for number in numbers)
+    good = real and lowest <= numbers[0] <= numbers[1] <= highest
+    wanted = f"a number from {lowest} to {highest}, or (low, high) inside them"
+    expect(good, name, wanted, repr(value))
+
+
+def check_number(name, value, lowest, highest):
+    good = type(value) in (int, float) and lowest <= value <= highest
+    expect(good, name, f"a number from {lowest} to {highest}", repr(value))
+
+
+def check_fits(name, side, x):
+    known = [size for size in x.shape[1:3] if size is not None]
+    fits = all(side <= size for size in known)
+    expect(fits, name, f"at most a side of the images, {known}", side)
 
 
 def from_config(config):
@@ -113,7 +160,7 @@ class Hole(Corruption):
 
     def damage(self, x, seed):
         n, height, width, _ = sizes(x)
-        check_room("side", self.side, x)
+        check_fits("side", self.side, x)
         draws = tf.random.stateless_uniform((2, n, 1, 1, 1), key(seed, 0))
         top, left = (
             tf.floor(draws[i] * tf.cast(length - self.side + 1, "float32"))
@@ -174,7 +221,7 @@ class Downsample(Corruption):
         expect(good, "method", f"in {DOWNSAMPLING}", repr(self.method))
 
     def damage(self, x, seed):
-        check_room("factor", self.factor, x)
+        check_fits("factor", self.factor, x)
         height, width = (side // self.factor for side in sizes(x)[1:3])
         x = x[:, : height * self.factor, : width * self.factor]
         method = "area" if self.method == "box" else "bicubic"

@@ -14,8 +14,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from convae_keras.features import encode, feature_model
 from convae_keras.models import conv_autoencoder, pixel_range
-from convae_keras.pipelines import check_images, expect
 from convae_keras.training import train
+from convae_keras.validation import check_images, expect
 
 
 class ConvAutoencoderFeatures(

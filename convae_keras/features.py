@@ -6,7 +6,8 @@ from keras import layers
 from sklearn.neighbors import NearestNeighbors
 
 from convae_keras.models import pixel_range
-from convae_keras.pipelines import check_images, expect, to_float
+from convae_keras.pipelines import to_float
+from convae_keras.validation import check_images, expect
 
 POOLS = {
     "average": layers.GlobalAveragePooling2D,

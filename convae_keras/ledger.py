@@ -8,14 +8,22 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from convae_keras.data import is_official
-from convae_keras.runs import load_model, read_json, write_json
+from convae_keras.data.sources import is_official
+from convae_keras.saving import load_model, read_json, write_json
 
 COURSE_DATA = ("mnist", "mnist5k")
+
+
 PACKAGES = ("keras", "tensorflow", "numpy", "scikit-learn", "scikit-image")
+
+
 BEGIN, END = "<!-- results -->", "<!-- /results -->"
+
+
 # From a notebook's own folder.
 RESULTS = Path("../results")
+
+
 # Name, SHA-256 and source of each finished run: the files are in the clone's
 # `results/runs`, and are fetched once where there is no clone.
 FINISHED = Path(__file__).parent / "finished_runs.json"

@@ -18,6 +18,8 @@ DEFAULTS = {
     "output_range": (0, 1),
     "kernel_initializer": "he_normal",
 }
+
+
 # A preset is a set of keywords of `conv_autoencoder`; the caller's come first.
 PRESETS = {
     # Conv2D 16, MaxPooling2D, Conv2D 8 | Conv2D 8, UpSampling2D, Conv2D 1
@@ -33,7 +35,11 @@ PRESETS = {
         "activation": "silu",
     },
 }
+
+
 POOLS = {"max": layers.MaxPooling2D, "average": layers.AveragePooling2D}
+
+
 CHOICES = {
     "pooling": (*POOLS, "strided"),
     "upsampling": ("nearest", "bilinear", "transposed"),
@@ -242,3 +248,15 @@ def _checked(image_shape, switches):
             f"a width, or latent_dim=None. Received: {image_shape}"
         )
     return switches
+
+
+def count_trainable(model):
+    """How many numbers training changes: not those that are counted afterwards.
+
+    Args:
+        model: `keras.Model`.
+
+    Returns:
+        int.
+    """
+    return sum(math.prod(weights.shape) for weights in model.trainable_weights)

@@ -3,75 +3,10 @@
 import numpy as np
 import tensorflow as tf
 
-# Bytes that are looked at together, so that a set on the disk streams.
-CHUNK = 2**24
+from convae_keras.validation import check_images, expect
+
 # Folded into a batch's key to draw its turn; corruptions fold in smaller numbers.
 TURN = 100
-
-
-def expect(condition, name, expected, received):
-    """Raises a `ValueError`, worded as everywhere here, unless `condition`."""
-    if not condition:
-        raise ValueError(f"`{name}` must be {expected}. Received: {received}")
-
-
-def sides(shape):
-    """A shape in words: `28 x 28 x 1`, and `any x any x 3` where sides are None."""
-    return " x ".join(str(side or "any") for side in shape)
-
-
-def check_images(x, name="x"):
-    """Looks at an array of images before any work is done with it.
-
-    Args:
-        x: uint8 in [0, 255] or float in [0, 1], `(n, height, width)` or
-            `(n, height, width, channels)`.
-        name: str, what a complaint calls it.
-
-    Returns:
-        uint8 or float32 `(n, height, width, channels)`; the same memory as `x`
-        where nothing had to change.
-
-    Raises:
-        ValueError: for anything else: labels, images of unequal sizes, none at
-            all, channels first, other dtypes, NaN, infinity, other ranges.
-    """
-    images = "images, (n, height, width) or (n, height, width, channels)"
-    try:
-        x = np.asanyarray(x)
-    except ValueError as error:  # a list, and not of one size
-        expect(False, name, f"{images}, all of one size", error)
-    got = f"{x.dtype} {x.shape}"
-    expect(x.dtype != object, name, f"{images}, all of one size", got)
-    expect(x.ndim > 2, name, images, f"{got}, which looks like labels")
-    expect(x.ndim < 5, name, images, got)
-    expect(x.size, name, "one image at least, of one pixel at least", got)
-    if x.ndim == 3:
-        single = x.shape[2] in (1, 3) and min(x.shape[:2]) > 7
-        expect(not single, name, images, f"{got}, which looks like one image")
-        x = x[..., np.newaxis]
-    channels_first = x.shape[1] in (1, 3, 4) and x.shape[3] > 4
-    expect(not channels_first, name, images, f"{got}, with channels first")
-    return x if x.dtype == "uint8" else _check_floats(x, name)
-
-
-def _check_floats(x, name):
-    bytes_or_floats = "uint8 in [0, 255] or float in [0, 1]"
-    expect(x.dtype.kind == "f", name, bytes_or_floats, x.dtype)
-    for chunk in chunks(x):
-        low, high = float(chunk.min()), float(chunk.max())
-        finite = np.isfinite([low, high]).all()
-        expect(finite, name, "finite", "NaN or infinite pixels")
-        hint = "divide by 255" if high > 1 else "[-1, 1] is for the pipeline to make"
-        got = f"{low:g} to {high:g} ({hint})"
-        expect(low >= 0 and high <= 1, name, bytes_or_floats, got)
-    return x.astype("float32", copy=False)
-
-
-def chunks(x):
-    """Slices of `x` that are small enough to be looked at one by one."""
-    rows = max(1, CHUNK // x[0].nbytes)
-    return (x[start : start + rows] for start in range(0, len(x), rows))
 
 
 def to_float(x, pixel_range=(0, 1)):
@@ -189,7 +124,7 @@ def _shuffled(n, batch_size, steps, seed, first_epoch):
 def _pairer(x, corrupt, inputs, turn, pixel_range):
     """A function from a batch's key, number and indices to its images."""
     gather, show = _gatherer(x), _shower(len(x), corrupt, inputs)
-    check_turn(turn, x.shape[1:])
+    check_augment(turn, x.shape[1:])
 
     def pair(key, step, indices):
         # Not the key that the epoch was shuffled with.
@@ -214,7 +149,7 @@ def _shower(n, corrupt, inputs):
     return lambda key, indices, targets: corrupt(targets, key) if corrupt else targets
 
 
-def check_turn(turn, image_shape):
+def check_augment(turn, image_shape):
     """Raises a `ValueError` if images of that shape cannot be turned but should."""
     square = image_shape[0] == image_shape[1]
     expect(square or not turn, "turn", "False, or the images square", image_shape)

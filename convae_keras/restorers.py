@@ -4,7 +4,7 @@ import keras
 from keras import layers, ops
 
 from convae_keras.layers import BicubicUpsampling2D, CropLike, UpsampleConv2D
-from convae_keras.pipelines import expect
+from convae_keras.validation import expect
 
 HEADS = ("subpixel", "nearest", "transposed")
 

@@ -1,61 +1,14 @@
 """The run folder: what a training leaves on disk, and finds there again."""
 
-import contextlib
-import hashlib
 import json
 import os
-import zipfile
+import time
 from pathlib import Path
 
 import keras
 import numpy as np
 
-
-@contextlib.contextmanager
-def replacing(path):
-    """Writes a file aside and renames it: whole under its name, or not there.
-
-    Args:
-        path: str or `Path`, the final name. What stood there stays, untouched,
-            until the new file is complete on disk.
-
-    Yields:
-        `Path`, where to write instead; of the same suffix.
-
-    Raises:
-        OSError: naming the file, if it cannot be written, as on a full disk.
-
-    Example:
-
-    >>> with replacing("notes.txt") as aside:
-    ...     _ = aside.write_text("whole")
-    """
-    path = Path(path)
-    # One name: what a killed process left there is written over.
-    aside = path.with_name(f".{path.stem}.part{path.suffix}")
-    try:
-        yield aside
-        with open(aside, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(aside, path)
-    except OSError as error:
-        raise OSError(f"{path} could not be written: {error}") from error
-    finally:
-        aside.unlink(missing_ok=True)
-
-
-def write_json(path, value):
-    """Writes plain values as JSON, whole or not at all."""
-    with replacing(path) as aside:
-        aside.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
-
-
-def read_json(path):
-    """Reads a JSON file; a `ValueError` names one that is missing or broken."""
-    try:
-        return json.loads(Path(path).read_text())
-    except (OSError, ValueError) as error:
-        raise ValueError(f"Expected a JSON file at {path}. Received: {error}") from None
+from convae_keras.saving import atomic_write, load_model, read_json, write_json
 
 
 def open_run(run, settings):
@@ -119,7 +72,7 @@ def save_checkpoint(run, autoencoder, history, best):
     arrays = {"history": np.array(json.dumps(history))}
     for name, values in (("state", _state(autoencoder)), ("best", best)):
         arrays |= {f"{name}_{i:03}": np.asarray(v) for i, v in enumerate(values)}
-    with replacing(run / "checkpoint.npz") as aside:
+    with atomic_write(run / "checkpoint.npz") as aside:
         np.savez(aside, **arrays)
 
 
@@ -177,40 +130,8 @@ def save_run(run, autoencoder, history):
 
 def save_model(run, model):
     """Writes `model.keras`."""
-    with replacing(run / "model.keras") as aside:
+    with atomic_write(run / "model.keras") as aside:
         model.save(aside)
-
-
-def save_small(model, path):
-    """Writes a model for sharing: weights in half precision, without optimizer.
-
-    Args:
-        model: `keras.Model`. Its float32 weights are rounded to float16 values;
-            integers stay as they are.
-        path: path of a `.keras` file.
-
-    Returns:
-        str, the SHA-256 of the file.
-    """
-    config = keras.saving.serialize_keras_object(model)
-    config.pop("compile_config", None)
-    small = keras.saving.deserialize_keras_object(config)
-    small.set_weights(
-        [
-            w.astype("float16") if w.dtype == "float32" else w
-            for w in model.get_weights()
-        ]
-    )
-    with replacing(path) as aside:
-        small.save(aside)
-        # Keras stores its archive's members as they are; half of each weight
-        # is zeros now.
-        with zipfile.ZipFile(aside) as file:
-            members = {info: file.read(info) for info in file.infolist()}
-        with zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as file:
-            for info, data in members.items():
-                file.writestr(info.filename, data)
-        return hashlib.sha256(aside.read_bytes()).hexdigest()
 
 
 def load_run(run):
@@ -231,43 +152,50 @@ def load_run(run):
     return load_model(path)
 
 
-def load_model(path, sha256=None):
-    """Loads a `.keras` file.
+class RunKeeper(keras.callbacks.Callback):
+    """Keeps history, times and the best weights, in the run folder as well."""
 
-    Args:
-        path: str or `Path`.
-        sha256: str, the hash that the file must have; None for any.
+    def __init__(self, run):
+        super().__init__()
+        self.run = run
+        self.history = {"loss": [], "val_loss": [], "seconds": []}
+        self.best = None
 
-    Returns:
-        `keras.Model`.
+    def resume(self, autoencoder):
+        """Takes up a checkpoint if there is one; the epoch to go on with."""
+        self.set_model(autoencoder)
+        autoencoder.optimizer.build(autoencoder.trainable_variables)
+        # Until an epoch is whole, the best are those it began with: whoever is
+        # stopped in the first one can go on from there.
+        self.best = autoencoder.get_weights()
+        if self.run and (self.run / "checkpoint.npz").exists():
+            self.history, self.best = load_checkpoint(self.run, autoencoder)
+        return len(self.history["loss"])
 
-    Raises:
-        ValueError: if the file is damaged, or is not the expected one.
-    """
-    if sha256 is not None:
-        found = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-        if found != sha256:
+    def on_epoch_begin(self, epoch, logs=None):
+        self._start = time.perf_counter()
+
+    def on_test_begin(self, logs=None):
+        self._seconds = time.perf_counter() - self._start
+
+    def on_epoch_end(self, epoch, logs=None):
+        logs = {"loss": float(logs["loss"]), "val_loss": float(logs["val_loss"])}
+        if not np.isfinite(list(logs.values())).all():
             raise ValueError(
-                f"{path} was changed: expected SHA-256 {sha256}. Received: {found}"
+                f"The loss is not a number after epoch {epoch + 1}: {logs}. Try a "
+                "lower `learning_rate`."
             )
-    try:
-        return keras.models.load_model(path)
-    except Exception as error:  # of Keras, of h5py or of zipfile
-        raise ValueError(f"{path} cannot be read: {error!r:.300}") from error
+        if logs["val_loss"] < min(self.history["val_loss"], default=np.inf):
+            self.best = self.model.get_weights()
+        for key, value in {**logs, "seconds": self._seconds}.items():
+            self.history[key].append(value)
+        if self.run:
+            save_checkpoint(self.run, self.model, self.history, self.best)
 
-
-def fingerprint(model):
-    """Tells one trained model from another.
-
-    Args:
-        model: `keras.Model`.
-
-    Returns:
-        str, 64 hexadecimal digits: the SHA-256 of the weights, their shapes and
-        their order. The same under every backend.
-    """
-    digest = hashlib.sha256()
-    for weights in model.get_weights():
-        digest.update(f"{weights.dtype.name}{weights.shape}".encode())
-        digest.update(np.ascontiguousarray(weights).tobytes())
-    return digest.hexdigest()
+    def finish(self, epochs):
+        """The best weights into the model, and the model into the folder."""
+        self.model.set_weights(self.best)
+        if self.run:
+            save_run(self.run, self.model, self.history)
+            if len(self.history["loss"]) == epochs:
+                (self.run / "checkpoint.npz").unlink(missing_ok=True)

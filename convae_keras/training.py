@@ -1,23 +1,24 @@
-"""Compiles and fits with sound defaults; can be stopped at any moment."""
+"""What a training is told, checked before any long work."""
 
+import hashlib
+import json
+import re
 import time
 
 import keras
 import numpy as np
 
-from convae_keras.pipelines import make_pipeline
-from convae_keras.runs import (
-    finished_history,
-    load_checkpoint,
-    load_run,
-    open_run,
-    save_checkpoint,
-    save_run,
-)
-from convae_keras.settings import checked_images, checked_settings
+from convae_keras.data.sources import Images
+from convae_keras.models import count_trainable, pixel_range
+from convae_keras.pipelines import check_augment, make_pipeline
+from convae_keras.runs import RunKeeper, finished_history, load_run, open_run
+from convae_keras.validation import check_images, expect
 
 # Python hands the backend this many steps at once. An epoch is made a multiple.
 STEPS_PER_EXECUTION = 8
+
+
+LOSSES = ("mse", "mae", "binary_crossentropy", "psnr")
 
 
 def warmup_cosine(learning_rate, steps):
@@ -124,7 +125,7 @@ def _fit(autoencoder, images, corrupt, settings, run, tensorboard, verbose):
     epochs = settings["epochs"]
     steps = _steps(settings, len(images.x_train))
     _compile(autoencoder, settings, steps)
-    keeper = _Keeper(run)
+    keeper = RunKeeper(run)
     callbacks = [keeper]
     if verbose == 2:
         callbacks.append(EpochLine())
@@ -200,50 +201,124 @@ class EpochLine(keras.callbacks.Callback):
         )
 
 
-class _Keeper(keras.callbacks.Callback):
-    """Keeps history, times and the best weights, in the run folder as well."""
+def checked_images(autoencoder, images, corrupt=None):
+    """`Images` that fit a model, made from what a user gave.
 
-    def __init__(self, run):
-        super().__init__()
-        self.run = run
-        self.history = {"loss": [], "val_loss": [], "seconds": []}
-        self.best = None
+    Args:
+        autoencoder: `keras.Model`.
+        images: `Images`, or one array, whose last twelfth then validates.
+        corrupt: `Corruption` that the model's inputs will have gone through, or
+            None.
 
-    def resume(self, autoencoder):
-        """Takes up a checkpoint if there is one; the epoch to go on with."""
-        self.set_model(autoencoder)
-        autoencoder.optimizer.build(autoencoder.trainable_variables)
-        # Until an epoch is whole, the best are those it began with: whoever is
-        # stopped in the first one can go on from there.
-        self.best = autoencoder.get_weights()
-        if self.run and (self.run / "checkpoint.npz").exists():
-            self.history, self.best = load_checkpoint(self.run, autoencoder)
-        return len(self.history["loss"])
+    Returns:
+        `Images`.
 
-    def on_epoch_begin(self, epoch, logs=None):
-        self._start = time.perf_counter()
-
-    def on_test_begin(self, logs=None):
-        self._seconds = time.perf_counter() - self._start
-
-    def on_epoch_end(self, epoch, logs=None):
-        logs = {"loss": float(logs["loss"]), "val_loss": float(logs["val_loss"])}
-        if not np.isfinite(list(logs.values())).all():
+    Raises:
+        ValueError: for an array that holds no images, of another shape than
+            the model takes or gives, or if both `corrupt` and the images' own
+            inputs are there.
+    """
+    if not isinstance(images, Images):
+        x = check_images(images, "images")
+        if len(x) < 2:
+            raise ValueError(f"Expected 2 images at least. Received: {len(x)}")
+        cut = len(x) - max(1, len(x) // 12)
+        images = Images("array", x[:cut], None, x[cut:], None, x[cut:], None)
+    shown = images.x_val[:1] if images.inputs_val is None else images.inputs_val[:1]
+    if corrupt is not None:
+        if images.inputs_val is not None:
             raise ValueError(
-                f"The loss is not a number after epoch {epoch + 1}: {logs}. Try a "
-                "lower `learning_rate`."
+                f"Expected images alone, to be damaged by {corrupt}. Received: "
+                f"{images}, with inputs of their own"
             )
-        if logs["val_loss"] < min(self.history["val_loss"], default=np.inf):
-            self.best = self.model.get_weights()
-        for key, value in {**logs, "seconds": self._seconds}.items():
-            self.history[key].append(value)
-        if self.run:
-            save_checkpoint(self.run, self.model, self.history, self.best)
+        shown = corrupt(shown)
+    _check_shape("takes", autoencoder.input_shape[1:], shown.shape[1:])
+    output_shape = autoencoder.compute_output_shape(shown.shape)[1:]
+    _check_shape("gives", output_shape, images.image_shape)
+    return images
 
-    def finish(self, epochs):
-        """The best weights into the model, and the model into the folder."""
-        self.model.set_weights(self.best)
-        if self.run:
-            save_run(self.run, self.model, self.history)
-            if len(self.history["loss"]) == epochs:
-                (self.run / "checkpoint.npz").unlink(missing_ok=True)
+
+def _check_shape(verb, expected, received):
+    sides = zip(expected, received, strict=False)
+    fit = all(side in (None, other) for side, other in sides)
+    if len(expected) != len(received) or not fit:
+        raise ValueError(
+            f"The model {verb} images of shape {expected}. Received: {received}"
+        )
+
+
+def checked_settings(
+    autoencoder, images, epochs, batch_size, learning_rate, loss, seed, corrupt, turn
+):
+    """All that decides a training's outcome, with the defaults filled in.
+
+    Args:
+        autoencoder, images, epochs, batch_size, learning_rate, loss, seed, corrupt,
+            turn: as in `train`.
+
+    Returns:
+        dict of plain values, fit for `settings.json`.
+
+    Raises:
+        ValueError: for numbers below one, a loss that does not fit, or images to
+            turn that are not square.
+    """
+    check_augment(turn, images.image_shape)
+    small = autoencoder.count_params() <= 10_000
+    rate, size = (0.03, 64) if small else (0.005, 128)
+    batch_size = size if batch_size is None else batch_size
+    learning_rate = rate if learning_rate is None else learning_rate
+    positive = 0 < learning_rate < np.inf
+    expect(positive, "learning_rate", "positive", learning_rate)
+    expect(isinstance(seed, int), "seed", "an int", repr(seed))
+    for name, size in (("epochs", epochs), ("batch_size", batch_size)):
+        whole = isinstance(size, int) and size > 0
+        expect(whole, name, "a positive int", repr(size))
+    return {
+        "data": str(images),
+        "fingerprint": images.fingerprint,
+        "architecture": _architecture(autoencoder),
+        "parameters": count_trainable(autoencoder),
+        "pixel_range": pixel_range(autoencoder),
+        "epochs": epochs,
+        "batch_size": min(batch_size, len(images.x_train)),
+        "learning_rate": learning_rate,
+        "loss": _checked_loss(autoencoder, loss),
+        "seed": seed,
+        "corruption": corrupt and corrupt.config(),
+        "turn": bool(turn),
+        "paired": images.inputs_train is not None,
+        "backend": keras.backend.backend(),
+    }
+
+
+def _architecture(autoencoder):
+    """16 hexadecimal digits that change with any layer (SHA-256, cut)."""
+    config = keras.saving.serialize_keras_object(autoencoder)
+    config.pop("compile_config", None)
+    # Keras counts the layers of a session in the names it gives them.
+    text = re.sub(r"_\d+\b", "", json.dumps(config, sort_keys=True))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _checked_loss(autoencoder, loss):
+    probabilities = _last_activation(autoencoder) is keras.activations.sigmoid
+    loss = loss or ("binary_crossentropy" if probabilities else "mse")
+    if loss not in LOSSES:
+        raise ValueError(f"`loss` must be in {LOSSES}. Received: {loss!r}")
+    if loss == "binary_crossentropy" and not probabilities:
+        raise ValueError(
+            "Binary cross-entropy reads pixels as probabilities and needs outputs "
+            "in [0, 1]. This model does not end in a sigmoid: use loss='mse'."
+        )
+    return loss
+
+
+def _last_activation(model):
+    """Of the last layer that has one; a nested model counts as its layers."""
+    for layer in reversed(model.layers):
+        if isinstance(layer, keras.Model):
+            return _last_activation(layer)
+        if hasattr(layer, "activation"):
+            return layer.activation
+    return None

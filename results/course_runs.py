@@ -16,11 +16,11 @@ from pathlib import Path
 import keras
 
 from convae_keras import conv_autoencoder, conv_codec, load_images, train
-from convae_keras.compression import fit_tables
+from convae_keras.compression.bitstream import fit_tables
 from convae_keras.corruption import Downsample, GaussianNoise, Warp
 from convae_keras.ledger import FINISHED
 from convae_keras.restorers import restorer
-from convae_keras.runs import read_json, save_small, write_json
+from convae_keras.saving import read_json, save_small, write_json
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD, RUNS = ROOT / "build" / "course_runs", ROOT / "results" / "runs"

@@ -28,7 +28,7 @@ from rich.table import Table
 from tqdm import tqdm
 
 from convae_keras.ledger import compare, results_table, with_results
-from convae_keras.runs import read_json, replacing
+from convae_keras.saving import atomic_write, read_json
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "reproduce"
@@ -84,9 +84,9 @@ def _execute(path):
         start = time.perf_counter()
         client.execute()
     _clean(notebook)
-    with replacing(made) as aside:
+    with atomic_write(made) as aside:
         nbformat.write(notebook, aside)
-    with replacing(stamp) as aside:
+    with atomic_write(stamp) as aside:
         aside.write_text(_state(path))
     print(f"{path.name}: {time.perf_counter() - start:.0f} s")
 
@@ -147,7 +147,7 @@ def _update(notebooks):
             shutil.copyfile(new, ROOT / "results" / new.name)
     readme = ROOT / "README.md"
     text = with_results(readme.read_text(), results_table(ROOT / "results"))
-    with replacing(readme) as aside:
+    with atomic_write(readme) as aside:
         aside.write_text(text)
 
 

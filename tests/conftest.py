@@ -49,7 +49,7 @@ def finished(tmp_path_factory):
 
     `arguments` without the folder, `run`, the folder, and `printed`, its lines.
     """
-    from convae_keras.cli import main
+    from convae_cli.main import main
 
     arguments = "train --data mnist5k --preset keras --epochs 8 --seed 3 --json --out"
     run = tmp_path_factory.mktemp("finished") / "run"
@@ -79,8 +79,8 @@ def strokes():
 def codec(digits):
     """A small codec for digits, trained for some seconds, its tables fitted."""
     from convae_keras import train
-    from convae_keras.codecs import conv_codec
-    from convae_keras.compression import fit_tables
+    from convae_keras.compression.bitstream import fit_tables
+    from convae_keras.compression.models import conv_codec
 
     options = {"filters": (8, 16), "code_filters": (16,), "latent_dim": 8}
     codec, x = conv_codec(**options, price=10.0, seed=0), digits.x_train[:1000]
@@ -92,8 +92,8 @@ def codec(digits):
 @pytest.fixture(scope="session")
 def photo_codec():
     """One for colour images of any size; it has seen noise."""
-    from convae_keras.codecs import conv_codec
-    from convae_keras.compression import fit_tables
+    from convae_keras.compression.bitstream import fit_tables
+    from convae_keras.compression.models import conv_codec
 
     options = {"filters": (4, 4), "code_filters": (4,), "latent_dim": 4}
     codec = conv_codec((None, None, 3), **options, seed=0)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from convae_keras import data
+from convae_keras.data import sources as data
 from convae_keras.ledger import (
     claim,
     compare,

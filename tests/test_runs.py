@@ -12,12 +12,10 @@ from convae_keras.runs import (
     load_checkpoint,
     load_run,
     open_run,
-    read_json,
-    replacing,
     save_checkpoint,
     save_run,
-    write_json,
 )
+from convae_keras.saving import atomic_write, read_json, write_json
 
 HISTORY = {"loss": [0.5, 0.25], "val_loss": [0.5, 0.3], "seconds": [1.0, 2.0]}
 
@@ -61,7 +59,7 @@ def checkpoint(tmp_path):
 def test_replacing(tmp_path):
     path = tmp_path / "notes.txt"
     for text in ("first", "second"):
-        with replacing(str(path)) as aside:
+        with atomic_write(str(path)) as aside:
             aside.write_text(text)
             assert aside.suffix == ".txt" and aside.parent == tmp_path
             assert not path.exists() or path.read_text() == "first"
@@ -72,7 +70,7 @@ def test_replacing(tmp_path):
 def test_an_exception_leaves_the_old_file(error, tmp_path):
     path = tmp_path / "notes.txt"
     path.write_text("old")
-    with pytest.raises(error), replacing(path) as aside:
+    with pytest.raises(error), atomic_write(path) as aside:
         aside.write_text("half")
         raise error("stopped")
     assert path.read_text() == "old" and names(tmp_path) == ["notes.txt"]
@@ -80,7 +78,7 @@ def test_an_exception_leaves_the_old_file(error, tmp_path):
 
 def test_a_file_that_cannot_be_written_is_named(tmp_path):
     with pytest.raises(OSError, match="nowhere.*notes.txt could not be written"):
-        with replacing(tmp_path / "nowhere" / "notes.txt") as aside:
+        with atomic_write(tmp_path / "nowhere" / "notes.txt") as aside:
             aside.write_text("lost")
 
 

@@ -14,14 +14,14 @@ import pytest
 
 from convae_keras import devices, training
 from convae_keras.corruption import Corruption, Downsample, GaussianNoise
-from convae_keras.data import Images
+from convae_keras.data.sources import Images
 from convae_keras.metrics import bce
 from convae_keras.models import conv_autoencoder
 from convae_keras.pipelines import make_pipeline, to_float
 from convae_keras.restorers import restorer
-from convae_keras.runs import load_run, read_json
-from convae_keras.settings import checked_images
-from convae_keras.training import train, warmup_cosine
+from convae_keras.runs import load_run
+from convae_keras.saving import read_json
+from convae_keras.training import checked_images, train, warmup_cosine
 
 ROOT = Path(__file__).parents[1]
 OPTIONS = {"epochs": 3, "batch_size": 16, "verbose": 0}
@@ -323,7 +323,7 @@ def test_a_finished_run_is_loaded(whole, few, monkeypatch):
 
 def stop_at(monkeypatch, hook, count, error=KeyboardInterrupt):
     """Makes the `count`-th call of a callback's hook raise, after its work."""
-    work, calls = getattr(training._Keeper, hook), []
+    work, calls = getattr(training.RunKeeper, hook), []
 
     def stopped(self, *args, **kwargs):
         work(self, *args, **kwargs)
@@ -331,7 +331,7 @@ def stop_at(monkeypatch, hook, count, error=KeyboardInterrupt):
         if len(calls) == count:
             raise error("stopped here")
 
-    monkeypatch.setattr(training._Keeper, hook, stopped)
+    monkeypatch.setattr(training.RunKeeper, hook, stopped)
 
 
 @pytest.mark.parametrize(
@@ -366,7 +366,7 @@ def test_ctrl_c_and_the_same_call_again(
 
 def test_a_loss_that_is_no_number(few, tmp_path, monkeypatch):
     """The second epoch begins with weights that are none."""
-    start = training._Keeper.on_epoch_begin
+    start = training.RunKeeper.on_epoch_begin
 
     def spoil(self, epoch, logs=None):
         start(self, epoch, logs)
@@ -374,7 +374,7 @@ def test_a_loss_that_is_no_number(few, tmp_path, monkeypatch):
             weights = [np.full(w.shape, np.nan) for w in self.model.weights]
             self.model.set_weights(weights)
 
-    monkeypatch.setattr(training._Keeper, "on_epoch_begin", spoil)
+    monkeypatch.setattr(training.RunKeeper, "on_epoch_begin", spoil)
     model, run = small(), tmp_path / "run"
     message = "not a number after epoch 2.*nan.*lower `learning_rate`"
     with pytest.raises(ValueError, match=message):
@@ -396,7 +396,7 @@ def test_a_disk_that_fills(whole, few, tmp_path, monkeypatch):
     resource = pytest.importorskip("resource", reason="limits of Unix")
     expected, history, _ = whole
     run = tmp_path / "run"
-    work, limits = training._Keeper.on_epoch_end, []
+    work, limits = training.RunKeeper.on_epoch_end, []
 
     def fill(self, epoch, logs=None):
         if epoch == 1:
@@ -405,7 +405,7 @@ def test_a_disk_that_fills(whole, few, tmp_path, monkeypatch):
         work(self, epoch, logs)
 
     with monkeypatch.context() as patch:
-        patch.setattr(training._Keeper, "on_epoch_end", fill)
+        patch.setattr(training.RunKeeper, "on_epoch_end", fill)
         try:
             with pytest.raises(OSError, match="run.* could not be written.*too large"):
                 train(small(), few, **OPTIONS, run=run)

@@ -1,0 +1,1 @@
+"""The command `convae`: its words, its tasks, and what each verb calls."""

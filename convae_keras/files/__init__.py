@@ -1,0 +1,1 @@
+"""Trained models at work on image files: restore, search, archive."""

@@ -1,0 +1,685 @@
+"""The `convae` command: its last line, its exit status, its complaints."""
+
+import io
+import json
+import shutil
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from convae_cli import main as cli
+from convae_cli.main import main
+from convae_cli.tasks import IMAGES_SHOWN
+from convae_keras.corruption import Downsample, GaussianNoise, Warp, from_config
+from convae_keras.data import sources as data
+from convae_keras.metrics import bce_floor
+from convae_keras.pipelines import to_float
+from convae_keras.runs import load_run
+from convae_keras.saving import read_json
+
+ROOT = Path(__file__).parents[2]
+SCORES = {"mse", "psnr", "ssim", "bce"}
+EVALUATE_KEYS = {"run", "data", "parameters", "bce_floor", "rows", *SCORES}
+TRAIN_KEYS = {*EVALUATE_KEYS, "epochs", "seconds", "val_loss"}
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(digits, tmp_path, monkeypatch):
+    """Runs without a folder of their own leave nothing in the checkout."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PWD", str(tmp_path))
+    monkeypatch.setenv("CONVAE_DATA", "mnist5k")
+    monkeypatch.setattr(data, "_mnist5k", lambda: digits)  # not read every time
+
+
+def refuse(*_, **__):
+    pytest.fail("long work was begun")
+
+
+@pytest.fixture
+def no_long_work(monkeypatch):
+    monkeypatch.setattr(keras.Model, "fit", refuse)
+    monkeypatch.setattr(keras.Model, "predict", refuse)
+
+
+@pytest.fixture(params=["flat", "labelled"])
+def pictures(request, digits, tmp_path):
+    """A folder of 12 digits as PNG, in one heap or by label."""
+    for i in range(12):
+        label = f"digit {digits.y_train[i] % 2}" if request.param == "labelled" else ""
+        path = tmp_path / "pictures" / label / f"{i}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(digits.x_train[i, ..., 0]).save(path)
+    return tmp_path / "pictures"
+
+
+# --- train and evaluate ------------------------------------------------------
+
+
+def test_train(finished):
+    summary = json.loads(finished.printed[-1])
+    assert set(summary) == TRAIN_KEYS
+    history = read_json(finished.run / "history.json")
+    assert summary["run"] == str(finished.run)
+    assert summary["data"].startswith("mnist5k: 3,667 training")
+    assert summary["data"] == finished.printed[0]
+    assert summary["parameters"] == 1977
+    assert summary["epochs"] == len(history["loss"]) == 8
+    assert summary["seconds"] == sum(history["seconds"])
+    assert summary["val_loss"] == min(history["val_loss"])
+    assert summary["rows"] == read_json(finished.run / "results.json")
+    assert {key: summary[key] for key in SCORES} == summary["rows"]["autoencoder"]
+
+
+def test_train_learns(finished, digits):
+    summary = json.loads(finished.printed[-1])
+    floor = bce_floor(to_float(digits.x_test)).mean()
+    assert summary["bce_floor"] == pytest.approx(floor)
+    rows = summary["rows"]
+    assert summary["mse"] < rows["mean image"]["mse"] / 10
+    assert summary["bce_floor"] < summary["bce"] < 1.2 * summary["bce_floor"]
+
+
+def test_train_leaves_a_run_folder(finished):
+    assert sorted(path.name for path in finished.run.iterdir()) == [
+        *("card.md", "figure.png", "history.json", "model.keras", "results.json"),
+        "settings.json",
+    ]
+
+
+def test_train_says_what_it_does(finished):
+    assert finished.printed[1].startswith(f"Keras {keras.__version__} with ")
+    text = "\n".join(finished.printed)
+    for said in ("Epoch 8/8", "on the test images", "autoencoder", "mean image"):
+        assert said in text
+    assert f"The model and its card are in {finished.run}" in text
+
+
+def test_evaluate(finished, capsys):
+    assert main(["evaluate", str(finished.run), "--data", "mnist5k", "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert set(summary) == EVALUATE_KEYS
+    trained = json.loads(finished.printed[-1])
+    for key in ("data", "parameters", "run"):
+        assert summary[key] == trained[key]
+    for key in (*SCORES, "bce_floor"):
+        assert summary[key] == pytest.approx(trained[key], rel=1e-5)
+
+
+def test_a_finished_run_is_reported_again(finished, capsys, tmp_path, monkeypatch):
+    """The same command, given again, trains no more."""
+    monkeypatch.setattr(keras.Model, "fit", refuse)
+    monkeypatch.setattr(cli, "write_report", lambda *_: read_json(run / "results.json"))
+    run = shutil.copytree(finished.run, tmp_path / "run")
+    assert main([*finished.arguments, str(run)]) == 0
+    again = json.loads(capsys.readouterr().out.splitlines()[-1])
+    expected = json.loads(finished.printed[-1])
+    assert again == {**expected, "run": str(run)}
+
+
+def test_a_folder_of_pictures(pictures, capsys, tmp_path):
+    arguments = ["--preset", "keras", "--epochs", "1", "--data", str(pictures)]
+    assert main(["train", *arguments, "--json"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    labels = "no labels" if (pictures / "0.png").exists() else "2 classes"
+    parts = "10 training, 1 validation and 1 test images of 28 x 28 x 1"
+    assert lines[0] == f"pictures: {parts}, {labels}"
+    summary = json.loads(lines[-1])
+    assert set(summary) == TRAIN_KEYS and summary["data"] == lines[0]
+    run = tmp_path / "runs" / "keras-pictures"
+    assert Path(summary["run"]) == run.relative_to(tmp_path)
+    assert (run / "figure.png").exists() and (run / "card.md").exists()
+    assert main(["evaluate", str(run), "--data", str(pictures)]) == 0
+    printed = capsys.readouterr().out
+    assert "autoencoder" in printed and "{" not in printed
+
+
+def test_options_reach_what_they_name(pictures, monkeypatch, capsys):
+    seen = {}
+
+    def train(autoencoder, images, **options):
+        seen.update(options, autoencoder=autoencoder, images=images)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "train", train)
+    arguments = "--preset reference --latent-dim 7 --epochs 5 --batch-size 3 --seed 9"
+    arguments += " --learning-rate 0.5 --loss mse --tensorboard --out mine"
+    arguments += " --image-size 9 --color rgb --fit pad --turn"
+    main(["train", *arguments.split(), "--data", str(pictures)])
+    assert seen.pop("autoencoder").encoder.output_shape == (None, 7)
+    assert seen.pop("images").image_shape == (9, 9, 3)
+    assert seen == {
+        "epochs": 5,
+        "batch_size": 3,
+        "learning_rate": 0.5,
+        "loss": "mse",
+        "seed": 9,
+        "corrupt": None,
+        "turn": True,
+        "run": Path("mine"),
+        "tensorboard": True,
+    }
+    main(["train", "--data", str(pictures), "--image-size", "8", "12"])
+    assert seen["images"].image_shape == (8, 12, 1)
+    # Few pictures are shown more often, so that as much is learnt.
+    assert seen["epochs"] == IMAGES_SHOWN / 10
+    assert seen["batch_size"] is seen["learning_rate"] is seen["loss"] is None
+
+
+def test_the_weights_come_from_the_seed(monkeypatch, capsys):
+    weights = []
+
+    def train(autoencoder, images, **options):
+        weights.append(autoencoder.get_weights()[0])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "train", train)
+    for seed in ("0", "0", "1"):
+        main(["train", "--preset", "keras", "--seed", seed])
+    np.testing.assert_array_equal(weights[0], weights[1])
+    assert (weights[0] != weights[2]).any()
+
+
+# --- restoring ---------------------------------------------------------------
+
+DENOISER_ROWS = ["autoencoder", "input", "Gaussian filter", "median filter"]
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder of that name, where the commands run, with three pictures."""
+    (tmp_path / "photos").mkdir()
+    for i in range(3):
+        pixels = np.full((150, 150, 3), i, "uint8")
+        Image.fromarray(pixels).save(tmp_path / "photos" / f"{i}.png")
+
+
+def test_denoise(capsys):
+    arguments = "--task denoise --noise 0.5 --preset keras --epochs 1 --out noisy"
+    assert main(["train", *arguments.split(), "--data", "mnist5k", "--json"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    summary = json.loads(lines[-1])
+    assert set(summary) == TRAIN_KEYS
+    assert list(summary["rows"]) == DENOISER_ROWS
+    assert summary["rows"] == read_json("noisy/results.json")
+    for name in DENOISER_ROWS:
+        assert any(name in line for line in lines[:-1])
+    corruption = read_json("noisy/settings.json")["corruption"]
+    assert corruption == {"name": "GaussianNoise", "stddev": 0.5, "clip": True}
+    rows = summary["rows"]
+    # Of what was clipped; and a network that saw clean images alone would fail.
+    assert 8 < rows["input"]["psnr"] < 10
+    assert rows["autoencoder"]["psnr"] > rows["input"]["psnr"] + 2
+
+    assert main(["evaluate", "noisy", "--data", "mnist5k", "--json"]) == 0
+    again = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert set(again) == EVALUATE_KEYS
+    for name in DENOISER_ROWS:
+        assert again["rows"][name] == pytest.approx(rows[name], rel=1e-4)
+
+
+def test_features(pictures, capsys):
+    """A code to serve others is trained to undo warps."""
+    options = "--task features --preset keras --epochs 1 --data mnist5k --json"
+    assert main(["train", *options.split(), "--out", "codes"]) == 0
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    rows = summary["rows"]
+    assert list(rows) == ["autoencoder", "input", "mean image"]
+    corruption = read_json("codes/settings.json")["corruption"]
+    assert from_config(corruption) == Warp(30.0, (0.7, 1.4), 0.5, 4.0, (0.0, 0.5))
+    assert rows["autoencoder"]["mse"] < 0.8 * rows["input"]["mse"]
+
+    assert main(["evaluate", "codes", "--data", "mnist5k", "--json"]) == 0
+    again = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert again["mse"] == pytest.approx(summary["mse"], rel=1e-4)
+    assert main(["encode", "codes", str(pictures), "features.npz"]) == 0
+
+
+def test_features_of_a_folder(photos, monkeypatch, capsys):
+    """Photographs are shown whole, and shifted by as much of a side as digits are."""
+    seen = []
+
+    def train(autoencoder, images, corrupt, **options):
+        seen.append((images.image_shape, corrupt.shift, autoencoder.encoder.output))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "train", train)
+    command = "train --task features --data photos --image-size 56 --latent-dim 9"
+    assert main(command.split()) == 130
+    assert seen[0][:2] == ((56, 56, 3), 8.0) and seen[0][2].shape == (None, 9)
+
+
+@pytest.mark.parametrize("pictures", ["flat"], indirect=True)
+def test_compress(pictures, capsys):
+    """A codec is trained, its tables are counted, and it packs; again, as it was."""
+    options = "--task compress --price 20 --latent-dim 8 --epochs 1 --data mnist5k"
+    command = ["train", *options.split(), "--out", "packer", "--json"]
+    assert main(command) == 0
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert {*summary} == {*TRAIN_KEYS, "bytes"}
+    names = [name.split(",")[0] for name in summary["rows"]]
+    assert names == ["autoencoder", "JPEG", "WebP"]
+    assert summary["bytes"] < 20 and summary["psnr"] > 11
+    assert main(["compress", "packer", str(pictures), "a.cae"]) == 0
+    assert "12 images in" in capsys.readouterr().out
+    assert main(["decompress", "packer", "a.cae", "out"]) == 0
+
+    assert main(command) == 0
+    again = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert again["rows"] == summary["rows"]
+    assert main(["decompress", "packer", "a.cae", "again"]) == 0
+
+
+def test_a_codec_for_photographs(photos, monkeypatch, capsys):
+    """It takes images of any size, and learns from patches."""
+    seen = []
+
+    def train(autoencoder, images, corrupt, **options):
+        price = autoencoder.encoder.get_layer("whole").price
+        seen.append((autoencoder.input_shape, images.image_shape, price))
+        assert options["loss"] == "psnr"
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "train", train)
+    assert main("train --task compress --data photos --patch-size 40".split()) == 130
+    assert seen == [((None, None, None, 3), (40, 40, 3), 8.0)]
+    assert main("train --task compress --data mnist5k".split()) == 130
+    assert seen[1] == ((None, 28, 28, 1), (28, 28, 1), 50.0)
+
+
+def test_super_resolution(pictures, capsys):
+    options = ["--data", str(pictures), "--image-size", "28"]
+    arguments = "--task super-resolution --scale 2 --epochs 1 --out large --json"
+    assert main(["train", *arguments.split(), *options]) == 0
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    rows = ["autoencoder", "nearest", "bicubic", "Lanczos"]
+    assert list(summary["rows"]) == rows
+    expected = {"name": "Downsample", "factor": 2, "method": "box"}
+    assert read_json("large/settings.json")["corruption"] == expected
+    # It begins as the bicubic, and one epoch of ten images leads nowhere yet.
+    found = summary["rows"]["autoencoder"]["psnr"]
+    assert found == pytest.approx(summary["rows"]["bicubic"]["psnr"], abs=1)
+    assert main(["evaluate", "large", *options, "--json"]) == 0
+    again = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert again["psnr"] == pytest.approx(summary["psnr"], rel=1e-4)
+
+
+@pytest.fixture
+def pairs(tmp_path):
+    """Six photographs of 24 × 24 in `input/`, and twice as large in `target/`."""
+    random = np.random.default_rng(0)
+    for i in range(6):
+        pixels = random.integers(0, 256, (24, 24, 3), "uint8")
+        for name, side in (("input", 24), ("target", 48)):
+            path = tmp_path / "pairs" / name / f"{i}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).resize((side, side)).save(path)
+    return tmp_path / "pairs"
+
+
+def test_pairs(pairs, capsys):
+    arguments = "--task super-resolution --patch-size 8 --epochs 1 --out mine --json"
+    assert main(["train", *arguments.split(), "--data", str(pairs)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].endswith("9 validation and 9 test images of 16 x 16 x 3, no labels")
+    summary = json.loads(lines[-1])
+    assert list(summary["rows"]) == ["autoencoder", "nearest", "bicubic", "Lanczos"]
+    assert read_json("mine/settings.json")["corruption"] is None
+    command = ["evaluate", "mine", "--data", str(pairs), "--patch-size", "8", "--json"]
+    assert main(command) == 0
+    again = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert again["rows"]["bicubic"] == pytest.approx(summary["rows"]["bicubic"])
+
+
+def test_a_run_of_pairs_is_evaluated_on_pairs(pairs, capsys):
+    """Clean images alone would be scored against themselves."""
+    options = "--task super-resolution --patch-size 8 --epochs 1 --out mine"
+    assert main(["train", *options.split(), "--data", str(pairs)]) == 0
+    capsys.readouterr()
+    options = ["--data", str(pairs / "target"), "--patch-size", "8"]
+    assert main(["evaluate", "mine", *options]) == 2
+    assert "`--data` must be in input/ and target/" in complaint(capsys)
+
+
+@pytest.mark.parametrize("scale, side", [(2, 72), (5, 70), (7, 70), (20, 80)])
+def test_patches_are_a_multiple_of_the_scale(scale, side, monkeypatch, capsys):
+    seen = []
+
+    def train(autoencoder, images, **options):
+        seen.append(images.image_shape[0])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "train", train)
+    arguments = f"--task super-resolution --scale {scale} --data photographs"
+    assert main(["train", *arguments.split(), "--color", "grey"]) == 130
+    assert seen == [side]
+
+
+@pytest.mark.parametrize(
+    "arguments, corrupt, shape",
+    [
+        ("--task denoise", GaussianNoise((0.0, 0.2)), (None, None, 1)),
+        ("--task denoise --noise 0.3", GaussianNoise(0.3), (None, None, 1)),
+        ("--task denoise --noise 0.1 0.3", GaussianNoise((0.1, 0.3)), (None, None, 1)),
+        ("--task denoise --preset keras", GaussianNoise((0.0, 0.2)), (28, 28, 1)),
+        ("--task super-resolution", Downsample(2), (None, None, 1)),
+        ("--task super-resolution --scale 4", Downsample(4), (None, None, 1)),
+        (
+            "--task super-resolution --downsampling bicubic",
+            Downsample(2, "bicubic"),
+            (None, None, 1),
+        ),
+    ],
+)
+def test_what_a_task_means(arguments, corrupt, shape, monkeypatch, capsys, tmp_path):
+    seen = {}
+
+    def train(autoencoder, images, **options):
+        seen.update(options, model=autoencoder)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "train", train)
+    assert main(["train", *arguments.split()]) == 130
+    assert seen["corrupt"] == corrupt
+    assert not seen["turn"]  # digits
+    model, preset = seen["model"], "keras" if "keras" in arguments else "restorer"
+    assert model.input_shape[1:] == shape
+    assert seen["run"] == Path("runs") / f"{preset}-mnist5k"
+    factor = getattr(corrupt, "factor", 1)
+    assert model.compute_output_shape((1, 28, 28, 1))[1] == 28 * factor
+
+
+def test_a_folder_is_cut_into_patches_to_restore_them(photos, monkeypatch, capsys):
+    """As large as they are, where they would else be made small."""
+    seen = []
+
+    def train(autoencoder, images, **options):
+        seen.append((images.image_shape, options["turn"]))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "train", train)
+    for options in ("--task denoise", "--task denoise --patch-size 50 --color grey"):
+        main(["train", *options.split(), "--data", "photos"])
+    main(["train", "--task", "denoise", "--image-size", "30", "--data", "photos"])
+    main(["train", "--data", "photos"])
+    main(["train", "--task", "denoise", "--no-turn", "--data", "photos"])
+    main(["train", "--turn", "--data", "mnist5k"])
+    shapes = [(72, 72, 3), (50, 50, 1), (30, 30, 3), (64, 64, 3), (72, 72, 3)]
+    turns = [True, True, False, False, False, True]
+    assert seen == [*zip([*shapes, (28, 28, 1)], turns, strict=True)]
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        ("--noise 0.2", "`--noise` must be left out, or --task denoise"),
+        ("--task super-resolution --noise 0.2", "`--noise` must be left out"),
+        ("--task features --noise 0.2", "`--noise` must be left out"),
+        ("--task features --preset restorer", "`--preset` must be an autoencoder"),
+        (
+            "--data pairs --patch-size 8 --task features",
+            "`--task` must be a task, with images in",
+        ),
+        ("--task denoise --noise 0.1 0.2 0.3", "`--noise` must be one number, or"),
+        ("--task denoise --noise 0.3 0.1", "`stddev` must be"),
+        ("--task denoise --noise -0.1", "`stddev` must be"),
+        ("--price 3", "`--price` must be left out, or --task compress"),
+        ("--task compress --price -3", "`price` must be 0 or larger"),
+        ("--task compress --preset keras", "`--preset` must be left out, to compr"),
+        ("--scale 2", "`--scale` must be left out, or --task super-resolution"),
+        ("--task denoise --scale 2", "`--scale` must be left out"),
+        ("--task super-resolution --scale 1", "`factor` must be an int of 2 or more"),
+        (
+            "--task super-resolution --scale 3",
+            "`--scale` must be a divisor of the imag",
+        ),
+        ("--task super-resolution --scale 14", r"28), with 4 pixels left at least. R"),
+        (
+            "--data pairs --patch-size 8 --task denoise",
+            "`--task` must be super-resolut",
+        ),
+        ("--downsampling box", "`--downsampling` must be left out, or --task super-"),
+        ("--task super-resolution --preset keras", "`--preset` must be restorer"),
+        ("--task denoise --latent-dim 8", "`--latent-dim` must be left out"),
+        ("--data pairs --patch-size 8", "`--task` must be a task, with images in"),
+        (
+            "--data pairs --patch-size 8 --task denoise --noise 0.2",
+            "`--noise` must be left out: these images come with their inputs",
+        ),
+        ("--data pairs --image-size 8 --task denoise", "must be left out, where"),
+    ],
+)
+def test_options_that_do_not_go_together(
+    arguments, said, pairs, no_long_work, capsys, tmp_path
+):
+    assert main(["train", *arguments.split(), "--json"]) == 2
+    assert said in complaint(capsys)
+    assert not (tmp_path / "runs").exists()
+
+
+# --- apply -------------------------------------------------------------------
+
+
+def test_apply(finished, pictures, capsys, tmp_path):
+    command = ["apply", str(finished.run), str(pictures), "out"]
+    assert main([*command, "--json"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "Written: 12, skipped: 0" in lines
+    summary = json.loads(lines[-1])
+    names = sorted(path.relative_to(pictures) for path in pictures.rglob("*.png"))
+    assert summary == {"written": [str("out" / name) for name in names], "skipped": {}}
+    model = load_run(finished.run)
+    for name in names:
+        with Image.open(pictures / name) as image, Image.open("out" / name) as found:
+            x = np.float32(image)[np.newaxis, ..., np.newaxis] / 255
+            expected = 255 * np.asarray(model(x))[0, ..., 0]
+            assert np.abs(np.asarray(found) - expected).max() < 1
+    # Not once more over what is there, but for those who ask for it.
+    assert main(command) == 2
+    assert "`destination` must be files that do not exist yet" in complaint(capsys)
+    assert main([*command, "--overwrite"]) == 0
+    assert "{" not in capsys.readouterr().out
+
+
+def test_apply_a_trained_model_to_one_file(pictures, capsys, tmp_path):
+    path = sorted(pictures.rglob("*.png"))[0]
+    assert main(["apply", "reference", str(path), "made/on the way/a.png"]) == 0
+    with Image.open("made/on the way/a.png") as image:
+        assert image.size == (28, 28) and image.mode == "L"
+    assert "Written: 1, skipped: 0" in capsys.readouterr().out
+
+
+def test_apply_skips_what_is_broken(finished, pictures, capsys, tmp_path):
+    (pictures / "broken.png").write_text("hello")
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        command = ["apply", str(finished.run), str(pictures), "out", "--json"]
+        assert main(command) == 0
+    printed = capsys.readouterr()
+    assert "\nconvae: Skipped 1 of 13 images in '" in printed.err
+    summary = json.loads(printed.out.splitlines()[-1])
+    assert len(summary["written"]) == 12
+    assert [*summary["skipped"]] == [str(pictures / "broken.png")]
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        ("nowhere pictures out", "`RUN` must be a run folder, or one of ["),
+        ("reference nowhere out", "`source` must be an image or a folder"),
+        ("reference empty out", "`source` must be a folder with images"),
+        ("empty pictures out", "run folder with a model.keras"),
+        ("reference large.png out.png", "the only size that the model takes"),
+    ],
+)
+def test_bad_input_to_apply(arguments, said, pictures, capsys, tmp_path):
+    (tmp_path / "empty").mkdir()
+    Image.new("L", (30, 28)).save(tmp_path / "large.png")
+    assert main(["apply", *arguments.split()]) == 2
+    assert said in complaint(capsys)
+    assert not list(tmp_path.glob("out*"))
+
+
+# --- encode and search -------------------------------------------------------
+
+
+def test_encode_and_search(pictures, capsys):
+    path = sorted(pictures.rglob("*.png"))[0]
+    name = path.relative_to(pictures).as_posix()
+    command = ["encode", "reference", str(pictures), "features.npz"]
+    assert main([*command, "--json"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "The features of 12 images are in features.npz" in lines
+    assert json.loads(lines[-1]) == {"images": 12, "skipped": {}}
+    with np.load("features.npz") as file:
+        assert file["features"].shape == (12, 32) and name in file["names"]
+    found = []
+    for where in (str(pictures), "features.npz"):
+        search = ["search", "reference", where, str(path), "--count", "3", "--json"]
+        assert main(search) == 0
+        lines = capsys.readouterr().out.splitlines()
+        found.append(json.loads(lines[-1])["found"])
+        assert lines[0] == f"   0.000  {name}" and len(lines) == 4
+    assert [f["name"] for f in found[0]] == [f["name"] for f in found[1]]
+    # Not once more over what is there, but for those who ask for it.
+    assert main(command) == 2
+    assert "`destination` must be files that do not exist yet" in complaint(capsys)
+    options = "--layer pool_1 --pooling average --fit pad --overwrite"
+    assert main([*command, *options.split()]) == 0
+    with np.load("features.npz") as file:
+        assert (
+            json.loads(str(file["about"])).items()
+            >= {
+                "pooling": "average",
+                "fit": "pad",
+            }.items()
+        )
+
+
+def test_a_name_that_cannot_be_shown(pictures, monkeypatch, tmp_path):
+    path = sorted(pictures.rglob("*.png"))[0]
+    strange = path.with_name("名.png")
+    path.rename(strange)
+    printed = io.TextIOWrapper(io.BytesIO(), "ascii")
+    monkeypatch.setattr(sys, "stdout", printed)
+    assert main(["search", "reference", str(pictures), str(strange), "--json"]) == 0
+    printed.seek(0)
+    lines = printed.read().splitlines()
+    assert lines[0].endswith("\\u540d.png")
+    assert json.loads(lines[-1])["found"][0]["name"].endswith("名.png")
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        ("encode nowhere pictures out.npz", "`RUN` must be a run folder, or one of ["),
+        ("encode reference nowhere out.npz", "`source` must be an image or a folder"),
+        ("encode reference pictures out.txt", "`destination` must be a name like"),
+        ("encode denoiser pictures out.npz --pooling max", "`model` must be one that"),
+        ("search reference pictures nowhere.png", "`query` must be an image"),
+        ("search reference missing {image}", "`where` must be a folder of images"),
+        ("search reference {image} {image}", "that `convae encode` wrote"),
+    ],
+)
+def test_bad_input_to_encode_and_search(arguments, said, pictures, capsys, tmp_path):
+    image = str(sorted(pictures.rglob("*.png"))[0])
+    assert main([word.format(image=image) for word in arguments.split()]) == 2
+    assert said in complaint(capsys)
+    assert not list(tmp_path.glob("out*"))
+
+
+# --- what is refused, and Ctrl-C ---------------------------------------------
+
+
+def complaint(capsys):
+    """The one line on standard error; no traceback."""
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("convae: ")
+    return line
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        ("--data nowhere", "`source` must be"),
+        ("--data broken.npz", "Cannot use"),
+        ("--data empty", "Received"),
+        ("--data mnist5k --image-size 32", "image_size"),
+        ("--preset none", "`preset` must be one of"),
+        ("--preset keras --epochs 0", "`epochs` must be a positive int. Received: 0"),
+        ("--preset keras --epochs -2", "`epochs` must be"),
+        ("--preset keras --batch-size 0", "`batch_size` must be"),
+        ("--preset keras --loss huber", "`loss` must be"),
+        ("--preset keras --learning-rate 0", "`learning_rate` must be positive"),
+        ("--preset keras --learning-rate nan", "`learning_rate` must be positive"),
+        ("--latent-dim 0", "`latent_dim` must be positive"),
+        ("--preset keras --out broken.npz/run", "`run` must be a folder that can be"),
+        ("--preset keras --out settled", "holds a run of other settings"),
+    ],
+)
+def test_bad_input_to_train(arguments, said, no_long_work, capsys, tmp_path):
+    (tmp_path / "broken.npz").write_bytes(b"PK\x03\x04 and no more")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "settled").mkdir()
+    (tmp_path / "settled" / "settings.json").write_text('{"epochs": 3}')
+    assert main(["train", *arguments.split(), "--json"]) == 2
+    assert said in complaint(capsys)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("run, said", [("nowhere", "run folder"), ("half", "model")])
+def test_bad_input_to_evaluate(run, said, no_long_work, capsys, tmp_path, finished):
+    (tmp_path / "half").mkdir()
+    whole = (finished.run / "model.keras").read_bytes()
+    (tmp_path / "half" / "model.keras").write_bytes(whole[:9000])
+    assert main(["evaluate", run, "--data", "mnist5k"]) == 2
+    assert said in complaint(capsys)
+
+
+def test_evaluate_on_images_of_another_shape(finished, pictures, no_long_work, capsys):
+    options = ["--data", str(pictures), "--color", "rgb"]
+    assert main(["evaluate", str(finished.run), *options]) == 2
+    line = complaint(capsys)
+    assert "(28, 28, 1)" in line and "(28, 28, 3)" in line
+
+
+@pytest.mark.parametrize(
+    "arguments", ["", "draw", "train --epochs many", "evaluate", "train --fit squeeze"]
+)
+def test_a_command_that_is_none(arguments, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(arguments.split())
+    assert stopped.value.code == 2 and "usage: convae" in capsys.readouterr().err
+
+
+def test_ctrl_c(monkeypatch, capsys):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "train", stop)
+    assert main(["train", "--preset", "keras", "--json"]) == 130
+    out, err = capsys.readouterr()
+    assert "The same command goes on from here" in err and "Traceback" not in err
+    assert "{" not in out
+
+
+def test_a_full_disk(monkeypatch, capsys):
+    def fill(*_, **__):
+        raise OSError("model.keras could not be written: No space left on device")
+
+    monkeypatch.setattr(cli, "train", fill)
+    assert main(["train", "--preset", "keras"]) == 2
+    assert "No space left on device" in complaint(capsys)
+
+
+def test_help_of_the_module():
+    command = [sys.executable, "-m", "convae_keras", "--help"]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert result.returncode == 0
+    assert "train" in result.stdout and "evaluate" in result.stdout

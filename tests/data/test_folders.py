@@ -1,0 +1,448 @@
+"""A folder of somebody's images: every kind of file, every way to arrange them."""
+
+import warnings
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from convae_keras.data import folders
+from convae_keras.data import image_files as files
+from convae_keras.data.folders import read_folder
+
+pytestmark = pytest.mark.static
+
+GREEN = (10, 200, 30)
+FLAT = Image.new("RGB", (12, 8), GREEN)
+
+
+def save(image, path, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not isinstance(image, Image.Image):
+        image = Image.fromarray(np.asarray(image))
+    image.save(path, **options)
+
+
+def fill(folder, names, size=(4, 4)):
+    """Grey pictures, each all of one value: its number among the names."""
+    for value, name in enumerate(names):
+        save(np.full(size, value, "uint8"), folder / name)
+
+
+def values(x):
+    """What `fill` wrote, back from the images."""
+    return x[:, 0, 0, 0].tolist()
+
+
+def together(parts):
+    return np.concatenate([parts[f"x_{split}"] for split in folders.SPLITS])
+
+
+def read_one(image, tmp_path, suffix, save_options=None, **options):
+    """What becomes of one image; three copies, since fewer cannot be split."""
+    for i in range(3):
+        save(image, tmp_path / f"{i}{suffix}", **(save_options or {}))
+    return read_folder(tmp_path, **options)["x_train"][0]
+
+
+# --- kinds of files ----------------------------------------------------------
+
+
+def palette_with_a_hole():
+    image = FLAT.quantize(4)
+    image.info["transparency"] = image.getpixel((0, 0))
+    return image
+
+
+def layer(mode, *bands):
+    return Image.merge(mode, [Image.new("L", (12, 8), band) for band in bands])
+
+
+SIXTEEN_BITS = np.full((8, 12), 257 * 77)
+
+
+@pytest.mark.parametrize(
+    "image, suffix, expected",
+    [
+        (FLAT, ".png", GREEN),
+        (FLAT, ".jpg", GREEN),
+        (FLAT, ".JPEG", GREEN),
+        (FLAT, ".webp", GREEN),
+        (FLAT, ".bmp", GREEN),
+        (FLAT, ".tif", GREEN),
+        (FLAT, ".TIFF", GREEN),
+        (FLAT.quantize(4), ".png", GREEN),
+        (FLAT.quantize(4), ".bmp", GREEN),
+        (palette_with_a_hole(), ".png", (255, 255, 255)),
+        (FLAT.convert("CMYK"), ".jpg", GREEN),
+        (FLAT.convert("CMYK"), ".tif", GREEN),
+        (layer("RGBA", 0, 0, 0, 0), ".png", (255, 255, 255)),
+        (layer("RGBA", 255, 0, 0, 128), ".png", (255, 127, 127)),
+        (layer("RGBA", 255, 0, 0, 128), ".webp", (255, 127, 127)),
+        (layer("RGBA", 255, 0, 0, 128), ".tif", (255, 127, 127)),
+        (layer("LA", 0, 51), ".png", (204, 204, 204)),
+        (layer("LA", 9, 255), ".tif", (9, 9, 9)),
+        (FLAT.quantize(4).convert("PA"), ".tif", GREEN),
+        (Image.new("1", (12, 8), 1), ".png", (255, 255, 255)),
+        (Image.new("1", (12, 8), 1), ".tif", (255, 255, 255)),
+        (Image.new("L", (12, 8), 77), ".bmp", (77, 77, 77)),
+        (SIXTEEN_BITS.astype("uint16"), ".png", (77, 77, 77)),
+        (SIXTEEN_BITS.astype("uint16"), ".tif", (77, 77, 77)),
+        (SIXTEEN_BITS.astype(">u2"), ".tif", (77, 77, 77)),
+        (SIXTEEN_BITS.astype("int32"), ".tif", (77, 77, 77)),
+        (np.full((8, 12), 65535, "uint16"), ".png", (255, 255, 255)),
+        (np.full((8, 12), 100, "uint16"), ".png", (0, 0, 0)),
+        (FLAT.convert("YCbCr"), ".tif", GREEN),
+    ],
+)
+@pytest.mark.parametrize("color", ["rgb", "grey"])
+def test_kinds(image, suffix, expected, color, tmp_path):
+    x = read_one(image, tmp_path, suffix, color=color)
+    assert x.dtype == "uint8" and x.shape == (8, 12, 3 if color == "rgb" else 1)
+    if color == "grey":
+        expected = np.dot(expected, (0.299, 0.587, 0.114))
+    np.testing.assert_allclose(x[4, 6], expected, atol=4)
+
+
+def test_pixels_that_fit_stay_as_they_are(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 14, 3), "uint8")
+    np.testing.assert_array_equal(read_one(pixels, tmp_path, ".png"), pixels)
+
+
+# Each undoes what a camera did that was held that way.
+TURNS = {
+    1: lambda x: x,
+    2: lambda x: x[:, ::-1],
+    3: lambda x: x[::-1, ::-1],
+    4: lambda x: x[::-1],
+    5: lambda x: x.transpose(1, 0, 2),
+    6: lambda x: np.rot90(x, -1),
+    7: lambda x: x[::-1, ::-1].transpose(1, 0, 2),
+    8: lambda x: np.rot90(x),
+}
+
+
+@pytest.mark.parametrize("turn", TURNS)
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
+def test_exif_orientation(turn, suffix, tmp_path):
+    pixels = np.zeros((16, 24, 3), "uint8")
+    pixels[:8, :8], pixels[8:, :8] = 255, 128
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    options = {"exif": exif, "quality": 100}
+    x = read_one(pixels, tmp_path, suffix, options)
+    expected = TURNS[turn](pixels)
+    assert x.shape == expected.shape
+    assert np.abs(x.astype(int) - expected).mean() < 4
+
+
+def test_a_photograph_is_decoded_small_but_looks_the_same(tmp_path):
+    rows, columns = np.mgrid[:1024, :1536]
+    pixels = 127 + 120 * np.sin(rows / 90) * np.cos(columns / 70)
+    image = Image.fromarray(pixels.astype("uint8"))
+    x = read_one(image, tmp_path / "jpg", ".jpg")
+    same = read_one(image, tmp_path / "png", ".png")
+    assert x.shape == (64, 64, 1)
+    assert np.abs(x.astype(int) - same).max() <= 3
+
+
+@pytest.mark.parametrize(
+    "modes, channels",
+    [
+        (["L", "L", "L"], 1),
+        (["1", "LA", "I;16"], 1),
+        (["L", "RGB", "L"], 3),
+        (["L", "P", "L"], 3),
+        (["L", "L", "CMYK"], 3),
+    ],
+)
+def test_color_is_found(modes, channels, tmp_path):
+    for i, mode in enumerate(modes):
+        image = Image.new("L", (5, 5)).convert("L" if mode == "I;16" else mode)
+        if mode == "I;16":
+            image = np.zeros((5, 5), "uint16")
+        save(image, tmp_path / f"{i}{'.tif' if mode == 'CMYK' else '.png'}")
+    assert read_folder(tmp_path)["x_train"].shape == (1, 5, 5, channels)
+
+
+# --- sizes -------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "sizes, image_size, expected",
+    [
+        ([(9, 12)] * 3, None, (9, 12)),
+        ([(128, 1)] * 3, None, (128, 1)),
+        ([(129, 9)] * 3, None, (64, 64)),
+        ([(9, 12), (9, 12), (12, 9)], None, (64, 64)),
+        ([(9, 12)] * 3, 20, (20, 20)),
+        ([(9, 12)] * 3, np.int64(20), (20, 20)),
+        ([(9, 12)] * 3, [20], (20, 20)),
+        ([(9, 12)] * 3, (20, 5), (20, 5)),
+        ([(9, 12), (7, 7), (300, 200)], (20, 5), (20, 5)),
+    ],
+)
+def test_image_size(sizes, image_size, expected, tmp_path):
+    for i, size in enumerate(sizes):
+        save(np.zeros(size, "uint8"), tmp_path / f"{i}.png")
+    parts = read_folder(tmp_path, image_size=image_size)
+    assert together(parts).shape == (3, *expected, 1)
+
+
+@pytest.mark.parametrize("fit, left, top", [("crop", 100, 100), ("pad", 200, 0)])
+def test_fit(fit, left, top, tmp_path):
+    wide = np.full((10, 30), 100, "uint8")
+    wide[:, :10] = wide[:, 20:] = 200
+    x = read_one(wide, tmp_path, ".png", image_size=30, fit=fit)
+    assert (x[15, 15], x[15, 4], x[2, 15]) == (100, left, top)
+
+
+# --- splits and labels -------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "n, sizes",
+    [(3, (1, 1, 1)), (12, (10, 1, 1)), (60, (50, 4, 6)), (240, (198, 18, 24))],
+)
+def test_a_flat_folder_is_split(n, sizes, tmp_path):
+    fill(tmp_path, [f"{i:03}.png" for i in range(n)])
+    parts = read_folder(tmp_path)
+    assert tuple(len(parts[f"x_{split}"]) for split in folders.SPLITS) == sizes
+    assert sorted(values(together(parts))) == list(range(n))
+    assert parts["y_train"] is parts["y_val"] is parts["y_test"] is None
+    assert parts["class_names"] == ()
+
+
+def test_the_order_is_drawn_from_the_seed(tmp_path):
+    fill(tmp_path, [f"{i:02}.png" for i in range(40)])
+    first, again, other = (
+        values(together(read_folder(tmp_path, seed=seed))) for seed in (0, 0, 1)
+    )
+    assert first == again
+    assert len({tuple(first), tuple(other), tuple(range(40))}) == 3
+
+
+SPLIT_NAMES = {
+    split: [f"{split}/{i}.png" for i in range(24)] for split in folders.SPLITS
+}
+
+
+@pytest.mark.parametrize(
+    "given, sizes",
+    [
+        (("train", "val", "test"), (24, 24, 24)),
+        (("train", "test"), (22, 2, 24)),
+        (("train", "val"), (22, 24, 2)),
+        (("train",), (21, 1, 2)),
+    ],
+)
+def test_split_folders(given, sizes, tmp_path):
+    fill(tmp_path, [name for split in given for name in SPLIT_NAMES[split]])
+    parts = read_folder(tmp_path)
+    assert tuple(len(parts[f"x_{split}"]) for split in folders.SPLITS) == sizes
+    for number, split in enumerate(given):
+        whose = {value // 24 for value in values(parts[f"x_{split}"])}
+        assert whose == {number}
+        assert parts[f"y_{split}"] is None
+    assert sorted(values(together(parts))) == list(range(24 * len(given)))
+
+
+def test_nested_folders_are_labels(tmp_path):
+    names = ["cat/0.png", "cat/1.png", "dog/big/2.png", "dog/small/3.png", "4.png"]
+    fill(tmp_path, names)
+    parts = read_folder(tmp_path)
+    assert parts["class_names"] == (".", "cat", "dog/big", "dog/small")
+    y = np.concatenate([parts[f"y_{split}"] for split in folders.SPLITS])
+    assert y.dtype == "int64"
+    assert dict(zip(values(together(parts)), y.tolist(), strict=True)) == {
+        **{0: 1, 1: 1, 2: 2, 3: 3, 4: 0}
+    }
+
+
+def test_labels_inside_splits(tmp_path):
+    train = ["train/cat/0.png", "train/dog/1.png", "train/dog/2.png"]
+    fill(tmp_path, [*train, "val/dog/3.png", "test/4.png"])
+    parts = read_folder(tmp_path)
+    assert parts["class_names"] == ("cat", "dog")
+    labels = dict(zip(values(parts["x_train"]), parts["y_train"].tolist(), strict=True))
+    assert labels == {0: 0, 1: 1, 2: 1}
+    assert parts["y_val"].tolist() == [1]
+    assert parts["y_test"] is None
+
+
+def test_hidden_and_other_files_are_left_alone(tmp_path):
+    fill(tmp_path, ["a.png", "b.png", "c.png", ".hidden.png", ".thumbnails/d.png"])
+    (tmp_path / "notes.txt").write_text("not an image")
+    assert sorted(values(together(read_folder(tmp_path)))) == [0, 1, 2]
+
+
+def test_images_beside_the_splits_are_left_out_and_told(tmp_path):
+    fill(tmp_path, ["train/0.png", "val/1.png", "test/2.png", "cover.png", "x/y.png"])
+    with pytest.warns(UserWarning, match="Left out 2 images outside train/"):
+        parts = read_folder(tmp_path)
+    assert values(together(parts)) == [0, 1, 2]
+
+
+def test_splits_are_views(tmp_path):
+    fill(tmp_path, [f"{i}.png" for i in range(12)])
+    parts = read_folder(tmp_path)
+    whole = parts["x_train"].base
+    assert whole.shape == (12, 4, 4, 1)
+    assert all(parts[f"x_{split}"].base is whole for split in folders.SPLITS)
+
+
+def test_a_linked_folder_is_read(tmp_path):
+    fill(tmp_path / "far", [f"{i}.png" for i in range(3)])
+    (tmp_path / "near").mkdir()
+    (tmp_path / "near" / "train").symlink_to(tmp_path / "far")
+    assert len(together(read_folder(tmp_path / "near"))) == 3
+
+
+# --- what cannot be read -----------------------------------------------------
+
+
+def cut_short(path):
+    save(np.random.default_rng(0).integers(0, 256, (40, 40), "uint8"), path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def a_bomb(path):
+    save(np.zeros((60, 60), "uint8"), path)
+
+
+def floating_point(path):
+    save(np.zeros((4, 4), "float32"), path)
+
+
+@pytest.mark.parametrize(
+    "break_file, name",
+    [
+        (cut_short, "bad.jpg"),
+        (cut_short, "bad.png"),
+        (cut_short, "bad.tif"),
+        (cut_short, "bad.webp"),
+        (cut_short, "bad.bmp"),
+        (lambda path: path.write_text("hello"), "bad.png"),
+        (lambda path: path.write_bytes(b""), "bad.jpg"),
+        (lambda path: save(FLAT, path, format="GIF"), "bad.png"),
+        (a_bomb, "bad.png"),
+        (floating_point, "bad.tif"),
+    ],
+)
+def test_a_broken_file_is_named_and_skipped(break_file, name, tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40 * 40)
+    fill(tmp_path, [f"{i:02}.png" for i in range(20)])
+    break_file(tmp_path / name)
+    told = rf"Skipped 1 of 21 images in '.*': {name} \(\w+\)$"
+    with pytest.warns(UserWarning, match=told):
+        parts = read_folder(tmp_path, image_size=4)
+    assert sorted(values(together(parts))) == list(range(20))
+
+
+def test_many_broken_files_leave_no_gaps(tmp_path):
+    fill(tmp_path, [f"{label}/{i:02}.png" for label in "ab" for i in range(30)])
+    broken = [f"{label}/{i:02}.png" for label in "ab" for i in range(0, 30, 3)]
+    for name in broken:
+        (tmp_path / name).write_text("hello")
+    with pytest.warns(UserWarning) as told:
+        parts = read_folder(tmp_path)
+    (message,) = [str(warning.message) for warning in told]
+    assert "Skipped 20 of 60" in message and message.endswith(", …")
+    assert sum(name in message for name in broken) == 10
+    x = values(together(parts))
+    y = np.concatenate([parts[f"y_{split}"] for split in folders.SPLITS])
+    assert sorted(x) == [i for i in range(60) if i % 3]
+    assert y.tolist() == [value // 30 for value in x]
+
+
+def test_none_left(tmp_path):
+    (tmp_path / "bad.png").write_text("hello")
+    with (
+        pytest.warns(UserWarning, match="Skipped 1 of 1"),
+        pytest.raises(ValueError, match="readable images .* Received: none in"),
+    ):
+        read_folder(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "names, message",
+    [
+        ([], "Received: none in"),
+        (["a.gif"], "Received: none in"),
+        (["a.png"], "at least 3 images.*Received: 1 in"),
+        (["a.png", "b.png"], "at least 3 images.*Received: 2 in"),
+        (["train/a.png", "val/b.png"], "at least 2 images.*Received: 1 in"),
+        (["val/a.png", "test/b.png"], r"one with `train/` too.*\['test', 'val'\]"),
+    ],
+)
+def test_too_few(names, message, tmp_path):
+    fill(tmp_path, names)
+    with pytest.raises(ValueError, match=message):
+        read_folder(tmp_path)
+
+
+def test_one_image_a_split_is_enough(tmp_path):
+    fill(tmp_path, ["train/a.png", "val/b.png", "test/c.png"])
+    assert values(together(read_folder(tmp_path))) == [0, 1, 2]
+
+
+@pytest.mark.parametrize("name", ["nowhere", "file.png"])
+def test_no_folder(name, tmp_path):
+    fill(tmp_path, ["file.png"])
+    with pytest.raises(ValueError, match=f"a folder of images. Received: .*{name}"):
+        read_folder(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"color": "blue"}, "`color` must be None or in .*'blue'"),
+        ({"fit": "stretch"}, "`fit` must be in .*'stretch'"),
+        ({"image_size": 0}, "`image_size` must be .*Received: 0"),
+        ({"image_size": 3.5}, "`image_size` must be .*Received: 3.5"),
+        ({"image_size": "64"}, "`image_size` must be .*Received: '64'"),
+        ({"image_size": (3, -1)}, "`image_size` must be .*Received: "),
+        ({"image_size": (3, 4, 5)}, "`image_size` must be .*Received: "),
+    ],
+)
+def test_bad_options(options, message, tmp_path):
+    fill(tmp_path, ["a.png", "b.png", "c.png"])
+    with pytest.raises(ValueError, match=message):
+        read_folder(tmp_path, **options)
+
+
+# --- large folders -----------------------------------------------------------
+
+
+def test_only_many_files_get_a_progress_bar(tmp_path, monkeypatch, capsys):
+    fill(tmp_path, [f"{i}.png" for i in range(4)])
+    read_folder(tmp_path)
+    assert capsys.readouterr() == ("", "")
+    monkeypatch.setattr(files, "SILENT_UP_TO", 3)
+    read_folder(tmp_path)
+    assert "reading: 100%" in capsys.readouterr().err
+
+
+def test_no_room_on_the_disk(tmp_path, monkeypatch):
+    fill(tmp_path, ["a.png", "b.png", "c.png"])
+    monkeypatch.setattr(folders, "MEMORY_LIMIT", 10)
+    usage = folders.shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(
+        folders.shutil, "disk_usage", lambda path: usage._replace(free=5)
+    )
+    with pytest.raises(ValueError, match="`TMPDIR` must be .* 48 bytes free"):
+        read_folder(tmp_path)
+
+
+def test_on_the_disk_and_in_memory_are_the_same(tmp_path, monkeypatch):
+    fill(tmp_path, [f"{label}/{i}.png" for label in "ab" for i in range(9)])
+    (tmp_path / "a" / "4.png").write_text("hello")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        in_memory = read_folder(tmp_path)
+        monkeypatch.setattr(folders, "MEMORY_LIMIT", 18 * 16 - 1)
+        on_disk = read_folder(tmp_path)
+    assert isinstance(on_disk["x_val"], np.memmap)
+    assert not isinstance(in_memory["x_val"], np.memmap)
+    for name, expected in in_memory.items():
+        np.testing.assert_array_equal(on_disk[name], expected)

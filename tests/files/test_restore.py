@@ -1,0 +1,533 @@
+"""A model over files of any size: no seams, nothing lost, nothing half written."""
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image, ImageCms, ImageOps
+
+from convae_keras.files import restore as room
+from convae_keras.files.restore import apply
+from convae_keras.models import conv_autoencoder
+from convae_keras.restorers import restorer
+from convae_keras.tiling import MARGIN, TILE, restore
+
+
+def network(scale=1, channels=1, **switches):
+    """Untrained, but with weights large enough that its output varies."""
+    options = {"filters": (4, 8), "convs": (1, 1), "seed": 0, **switches}
+    model = restorer((None, None, channels), scale=scale, **options)
+    random = np.random.default_rng(1)
+    weights = [
+        1.6 * w if w.ndim > 1 else random.normal(0, 0.1, w.shape)
+        for w in model.get_weights()
+    ]
+    model.set_weights(weights)
+    return model
+
+
+def noise(*shape):
+    return np.random.default_rng(0).integers(0, 256, shape, "uint8")
+
+
+def at_once(model, image, margin=0):
+    """The whole image in one piece, mirrored outside, by the model alone."""
+    margins = [(margin, margin), (margin, margin), (0, 0)]
+    x = np.pad(np.float32(image) / 255, margins, "symmetric")[np.newaxis]
+    y = np.asarray(model(x))[0].clip(0, 1)
+    cut = len(y) // len(x[0]) * margin
+    y = y[cut : len(y) - cut, cut : y.shape[1] - cut]
+    return np.round(255 * y).astype("uint8")
+
+
+def differ(image, expected):
+    return np.abs(image.astype(int) - expected)
+
+
+def fixed(size=(12, 16), channels=1):
+    """A negative, of images of one size only."""
+    inputs = keras.Input((*size, channels))
+    return keras.Model(inputs, keras.layers.Rescaling(-1.0, 1.0)(inputs))
+
+
+def negative(channels=1):
+    """As `fixed`, for any size: what comes out is known for every pixel."""
+    return fixed((None, None), channels)
+
+
+def twice():
+    inputs = keras.Input((None, None, 1))
+    return keras.Model(inputs, keras.layers.UpSampling2D(2)(inputs))
+
+
+# --- restore -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scale, residual", [(1, False), (1, True), (2, False)])
+@pytest.mark.parametrize("height, width", [(300, 530), (257, 255)])
+def test_tiles_leave_no_seams(scale, residual, height, width):
+    model = network(scale, residual=residual)
+    image = noise(height, width, 1)
+    restored = restore(model, image)
+    assert restored.dtype == "uint8"
+    assert restored.shape == (scale * height, scale * width, 1)
+    assert restored.std() > 10
+    # Everywhere, if the image is mirrored; else away from its borders.
+    assert differ(restored, at_once(model, image, MARGIN)).max() <= 1
+    inner = (slice(scale * MARGIN, -scale * MARGIN),) * 2
+    assert differ(restored, at_once(model, image))[inner].max() <= 1
+
+
+@pytest.mark.parametrize("shape", [(40, 70, 1), (300, 20, 1)])
+def test_tiles_of_an_enlarger_that_adds_to_a_bicubic(shape):
+    model, image = network(2, residual=True), noise(*shape)
+    expected = at_once(model, image, MARGIN)
+    assert differ(restore(model, image), expected).max() <= 1
+
+
+@pytest.mark.parametrize(
+    "height, width", [(64, 64), (40, 90), (37, 51), (33, 256), (5, 3), (1, 1)]
+)
+@pytest.mark.parametrize("scale", [1, 2])
+def test_small_images(height, width, scale):
+    """Odd sizes too, and those that must be mirrored more than once."""
+    model = network(scale)
+    image = noise(height, width, 1)
+    restored = restore(model, image)
+    assert restored.shape == (scale * height, scale * width, 1)
+    assert differ(restored, at_once(model, image, MARGIN)).max() <= 1
+
+
+@pytest.mark.parametrize("switches", [{}, {"scale": 2, "head": "nearest"}])
+def test_the_margin_is_more_than_our_networks_see(switches):
+    """Of positive weights, so that whatever is seen makes a difference."""
+    model = restorer(activation="linear", seed=0, **switches)
+    model.set_weights([np.abs(w) for w in model.get_weights()])
+    model.get_layer("pixels").activation = keras.activations.linear
+    x = np.zeros((2, 120, 120, 1), "float32")
+    scale = model.compute_output_shape(x.shape)[1] // 120
+    for at in (56, 57, 58, 59):  # wherever among the poolings' pairs
+        x[1] = 0
+        x[1, at, at] = 1
+        y = np.asarray(model(x))[..., 0]
+        rows = np.unique(np.argwhere(y[0] != y[1])) / scale
+        assert 0 < np.abs(rows - at).max() < MARGIN
+
+
+def test_every_pixel_is_in_its_place():
+    image = noise(TILE + 3, 2 * TILE + 1, 3)
+    np.testing.assert_array_equal(restore(negative(3), image), 255 - image)
+    grey = image[..., :1]
+    large = np.repeat(np.repeat(grey, 2, axis=0), 2, axis=1)
+    np.testing.assert_array_equal(restore(twice(), grey), large)
+
+
+def test_memory_holds_one_tile(monkeypatch):
+    """What the model is given never grows with the image."""
+    shapes, work = [], room._run
+
+    def record(model, image):
+        shapes.append(image.shape)
+        return work(model, image)
+
+    monkeypatch.setattr(room, "_run", record)
+    restore(negative(), noise(3 * TILE, TILE + 1, 1))
+    assert shapes == [(TILE + 2 * MARGIN, TILE + 2 * MARGIN, 1)] * 6
+
+
+def test_colour_goes_through_a_grey_model_channel_by_channel():
+    image, model = noise(30, 40, 3), network()
+    planes = [restore(model, image[..., i : i + 1]) for i in range(3)]
+    expected = np.concatenate(planes, axis=-1)
+    np.testing.assert_array_equal(restore(model, image), expected)
+
+
+def test_grey_goes_through_a_colour_model_three_times():
+    image, model = noise(30, 40, 1), network(channels=3)
+    restored = restore(model, image)
+    assert restored.shape == (30, 40, 1)
+    colour = restore(model, np.repeat(image, 3, axis=-1))
+    np.testing.assert_array_equal(restored[..., 0], colour.mean(axis=-1).round())
+    assert (colour != restored).any()
+
+
+def test_a_model_of_one_size():
+    image = noise(12, 16, 1)
+    np.testing.assert_array_equal(restore(fixed(), image), 255 - image)
+    for shape in [(16, 12, 1), (12, 17, 1), (24, 32, 1)]:
+        message = r"`image` must be \(12, 16, 1\), the only size.*Received: \("
+        with pytest.raises(ValueError, match=message):
+            restore(fixed(), noise(*shape))
+
+
+def test_a_model_of_one_size_and_an_image_of_other_channels():
+    image = noise(12, 16, 3)
+    np.testing.assert_array_equal(restore(fixed(), image), 255 - image)
+
+
+def test_a_model_in_minus_one_to_one():
+    switches = {"filters": (3,), "code_filters": (2,), "output_range": (-1, 1)}
+    model = conv_autoencoder("keras", image_shape=(12, 16, 1), seed=0, **switches)
+    image = noise(12, 16, 1)
+    y = np.asarray(model(2 * np.float32(image)[np.newaxis] / 255 - 1))[0]
+    expected = 255 * (y + 1) / 2
+    assert differ(restore(model, image), expected).max() < 1
+    assert expected.std() > 1
+
+
+def test_channels_that_do_not_fit():
+    with pytest.raises(ValueError, match="`image` must be of 1 channels. Received: 4"):
+        restore(negative(), noise(12, 16, 4))
+    with pytest.raises(ValueError, match="`image` must be of 2 channels. Received: 1"):
+        restore(negative(2), noise(12, 16, 1))
+
+
+# --- apply: names, formats, and what a file holds besides pixels -------------
+
+
+def save(image, path, **options):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not isinstance(image, Image.Image):
+        image = Image.fromarray(image)
+    image.save(path, **options)
+    return path
+
+
+def opened(path):
+    with Image.open(path) as image:
+        image.load()
+    return image
+
+
+def restored(image, tmp_path, name="a.png", model=None, **options):
+    """`image` through a file, the negative of it, and back."""
+    source, target = tmp_path / "in" / name, tmp_path / "out" / name
+    save(image, source, **options)
+    written, skipped = apply(model or negative(), source, target)
+    assert (written, skipped) == ([target], {})
+    return opened(target)
+
+
+@pytest.mark.parametrize(
+    "name, format, tolerance",
+    [
+        ("a.png", "PNG", 0),
+        ("a.bmp", "BMP", 0),
+        ("a.tif", "TIFF", 0),
+        ("a.TIFF", "TIFF", 0),
+        ("a.jpg", "JPEG", 3),
+        ("a.JPEG", "JPEG", 3),
+        ("a.webp", "WEBP", 3),
+    ],
+)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_formats_stay(name, format, tolerance, channels, tmp_path):
+    rows, columns = np.mgrid[:20, :31]
+    pixels = np.stack([6 * rows, 4 * columns, 3 * (rows + columns)], axis=-1)
+    pixels = pixels[..., :channels].squeeze().astype("uint8")
+    image = restored(pixels, tmp_path, name, quality=100)
+    assert image.format == format and image.size == (31, 20)
+    # WebP has no grey.
+    grey = channels == 1 and format != "WEBP"
+    assert image.mode == ("L" if grey else "RGB")
+    found = np.asarray(image.convert("L" if channels == 1 else "RGB"))
+    assert np.median(differ(found, 255 - pixels)) <= tolerance
+
+
+def test_a_jpeg_is_written_at_high_quality(tmp_path):
+    pixels = noise(64, 64)
+    found = restored(pixels, tmp_path, "a.jpg", quality=95)
+    expected = 255 - np.asarray(opened(tmp_path / "in" / "a.jpg"))
+    assert differ(np.asarray(found), expected).mean() < 3
+    save(Image.fromarray(expected), tmp_path / "75.jpg", quality=75)
+    assert differ(np.asarray(opened(tmp_path / "75.jpg")), expected).mean() > 6
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp"])
+@pytest.mark.parametrize("turn", [1, 6, 8])
+def test_the_orientation_stays_a_tag(turn, name, tmp_path):
+    """The pixels lie as they lay, and whoever looks at them still turns them."""
+    pixels = np.zeros((16, 24), "uint8")
+    pixels[:8, :8] = 255
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010F] = turn, "a camera"
+    image = restored(pixels, tmp_path, name, exif=exif, quality=100)
+    assert image.size == (24, 16)
+    assert differ(np.asarray(image.convert("L")), 255 - pixels).mean() < 3
+    assert image.getexif()[0x0112] == turn
+    assert image.getexif()[0x010F] == "a camera"
+
+
+@pytest.mark.parametrize("turn", [1, 6, 8])
+def test_a_tiff_is_the_right_way_up(turn, tmp_path):
+    """Pillow turns it as soon as it is read."""
+    pixels = np.zeros((16, 24, 3), "uint8")
+    pixels[:8, :8] = 255
+    exif = Image.Exif()
+    exif[0x0112] = turn
+    image = restored(pixels, tmp_path, "a.tif", exif=exif)
+    expected = np.rot90(255 - pixels, {1: 0, 6: -1, 8: 1}[turn])
+    upright = np.asarray(ImageOps.exif_transpose(image))
+    np.testing.assert_array_equal(upright, expected)
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp", "a.tif"])
+def test_the_colour_profile_stays(name, tmp_path):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    image = restored(noise(9, 9, 3), tmp_path, name, icc_profile=profile)
+    assert image.info["icc_profile"] == profile
+
+
+def with_alpha(mode):
+    """Half transparent on the left; on the right something visible."""
+    alpha = np.full((9, 14), 255, "uint8")
+    alpha[:, :7] = 51 if mode != "P" else 0
+    if mode == "P":
+        image = Image.new("P", (14, 9), 1)
+        image.putpalette([200, 100, 50, 10, 20, 30])
+        image.paste(0, (0, 0, 7, 9))
+        image.info["transparency"] = 0
+        return image, alpha
+    image = Image.fromarray(noise(9, 14, len(mode) - 1).squeeze())
+    image.putalpha(Image.fromarray(alpha))
+    return image, alpha
+
+
+@pytest.mark.parametrize(
+    "mode, name", [("LA", "a.png"), ("RGBA", "a.png"), ("RGBA", "a.webp")]
+)
+def test_alpha_stays(mode, name, tmp_path):
+    image, alpha = with_alpha(mode)
+    found = restored(image, tmp_path, name, lossless=True)
+    assert found.mode == mode
+    np.testing.assert_array_equal(found.getchannel("A"), alpha)
+    # What is under the alpha is restored, and not laid over white first.
+    if name == "a.png":
+        colours, expected = np.asarray(found)[..., :-1], np.asarray(image)[..., :-1]
+        np.testing.assert_array_equal(colours, 255 - expected)
+
+
+def test_alpha_of_a_palette_stays(tmp_path):
+    image, alpha = with_alpha("P")
+    found = restored(image, tmp_path)
+    assert found.mode == "RGBA"
+    np.testing.assert_array_equal(found.getchannel("A"), alpha)
+    colours = np.asarray(found)[..., :3]
+    assert colours[0, 0].tolist() == [55, 155, 205]
+    assert colours[0, -1].tolist() == [245, 235, 225]
+
+
+def test_alpha_grows_with_the_image(tmp_path):
+    image, alpha = with_alpha("RGBA")
+    found = restored(image, tmp_path, model=twice())
+    assert found.size == (28, 18)
+    sides = np.asarray(found.getchannel("A"))[:, [0, -1]]
+    np.testing.assert_array_equal(sides, np.tile([51, 255], (18, 1)))
+
+
+@pytest.mark.parametrize("name", ["a.png", "a.tif"])
+def test_sixteen_bits_come_out_with_eight(name, tmp_path):
+    pixels = (257 * noise(9, 14).astype("uint16")).astype("uint16")
+    image = restored(pixels, tmp_path, name)
+    assert image.mode == "L"
+    np.testing.assert_array_equal(np.asarray(image), 255 - pixels // 257)
+
+
+@pytest.mark.parametrize(
+    "image, name, mode",
+    [
+        (Image.new("1", (9, 9), 1), "a.png", "L"),
+        (Image.new("RGB", (9, 9), "red").quantize(4), "a.png", "RGB"),
+        (Image.new("CMYK", (9, 9), (0, 255, 255, 0)), "a.jpg", "RGB"),
+    ],
+)
+def test_other_kinds_come_out_as_grey_or_colour(image, name, mode, tmp_path):
+    found = restored(image, tmp_path, name)
+    assert found.mode == mode
+    expected = 0 if mode == "L" else np.array([0, 255, 255])
+    assert differ(np.asarray(found)[4, 4], expected).max() <= 4
+
+
+def test_alpha_in_a_format_that_has_none(tmp_path):
+    image, _ = with_alpha("RGBA")
+    source = save(image, tmp_path / "a.png")
+    with pytest.raises(ValueError, match="a.png could not be restored: .*JPEG"):
+        apply(negative(), source, tmp_path / "b.jpg")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png"]
+
+
+# --- apply: where files go ---------------------------------------------------
+
+
+@pytest.fixture
+def album(tmp_path):
+    """A folder of five images in sub-folders, and a text."""
+    names = ["a.png", "b.jpg", "train/a.png", "test/deep/er/c.webp", "d.bmp"]
+    for name in names:
+        save(noise(9, 14), tmp_path / "album" / name)
+    (tmp_path / "album" / "notes.txt").write_text("no image")
+    return tmp_path / "album"
+
+
+def files(folder):
+    return sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
+
+
+def test_a_folder_keeps_names_and_folders(album, tmp_path):
+    target = tmp_path / "made" / "on the way"
+    written, skipped = apply(negative(), album, str(target))
+    found = files(target)
+    assert skipped == {} and found == sorted(p.relative_to(target) for p in written)
+    assert found == [path for path in files(album) if path.suffix != ".txt"]
+    expected = 255 - np.asarray(opened(album / "train" / "a.png"))
+    np.testing.assert_array_equal(opened(target / "train" / "a.png"), expected)
+
+
+def test_grey_images_may_have_a_model_of_their_own(tmp_path):
+    pixels = {"grey.png": noise(9, 14), "colour.png": noise(9, 14, 3)}
+    for name, image in pixels.items():
+        save(image, tmp_path / "in" / name)
+    apply(negative(3), tmp_path / "in", tmp_path / "out", grey=twice())
+    colour = np.asarray(opened(tmp_path / "out" / "colour.png"))
+    np.testing.assert_array_equal(colour, 255 - pixels["colour.png"])
+    assert opened(tmp_path / "out" / "grey.png").size == (28, 18)
+
+
+def test_a_file_goes_into_a_folder_that_is_there(album, tmp_path):
+    (tmp_path / "out").mkdir()
+    written, _ = apply(negative(), album / "a.png", tmp_path / "out")
+    assert written == [tmp_path / "out" / "a.png"] and written[0].exists()
+
+
+def test_a_file_may_change_its_format(album, tmp_path):
+    (path,), _ = apply(negative(), str(album / "a.png"), tmp_path / "new" / "b.tif")
+    assert opened(path).format == "TIFF" and path.name == "b.tif"
+
+
+def test_nothing_is_overwritten(album, tmp_path, monkeypatch):
+    """That is found out before any work."""
+    target = tmp_path / "out"
+    (target / "train").mkdir(parents=True)
+    (target / "train" / "a.png").write_text("precious")
+    with monkeypatch.context() as patch:
+        patch.setattr(room, "restore", lambda *_: pytest.fail("work was begun"))
+        for source, where in [(album, target), (album / "a.png", target / "train")]:
+            message = r"`destination` must be files that do not exist.*train/a\.png"
+            with pytest.raises(ValueError, match=message):
+                apply(negative(), source, where)
+        with pytest.raises(ValueError, match="`destination` must be files that"):
+            apply(negative(), album, album)
+    assert files(target) == [(target / "train" / "a.png").relative_to(target)]
+    assert (target / "train" / "a.png").read_text() == "precious"
+    written, _ = apply(negative(), album, target, overwrite=True)
+    assert len(written) == 5
+    assert opened(target / "train" / "a.png").size == (14, 9)
+
+
+def test_an_image_may_be_replaced_by_its_restoration(album):
+    before = np.asarray(opened(album / "a.png"))
+    apply(negative(), album / "a.png", album / "a.png", overwrite=True)
+    np.testing.assert_array_equal(opened(album / "a.png"), 255 - before)
+
+
+@pytest.mark.parametrize("content", [b"hello", b"", None])
+def test_a_broken_file_in_a_folder_is_skipped_and_named(content, album, tmp_path):
+    whole = (album / "a.png").read_bytes()
+    content = whole[: len(whole) // 2] if content is None else content
+    (album / "train" / "a.png").write_bytes(content)
+    with pytest.warns(
+        UserWarning, match=r"Skipped 1 of 5 images in .*: .*train/a.png \(\w+: .*\)$"
+    ):
+        written, skipped = apply(negative(), album, tmp_path / "out")
+    assert [*skipped] == [str(album / "train" / "a.png")]
+    assert len(written) == len(files(tmp_path / "out")) == 4
+    assert all(path.exists() for path in written)
+    with pytest.raises(ValueError, match="train/a.png could not be restored: ."):
+        apply(negative(), album / "train" / "a.png", tmp_path / "b.png")
+    assert not (tmp_path / "b.png").exists()
+
+
+def test_images_that_do_not_fit_the_model_are_skipped(album, tmp_path):
+    save(noise(12, 16), album / "fits.png")
+    with pytest.warns(UserWarning, match="Skipped 5 of 6 images"):
+        written, skipped = apply(fixed(), album, tmp_path / "out")
+    assert written == [tmp_path / "out" / "fits.png"]
+    assert all("the only size that the model takes" in why for why in skipped.values())
+
+
+@pytest.mark.parametrize(
+    "source, destination, message",
+    [
+        ("nowhere", "out", "`source` must be an image or a folder of .*nowhere'"),
+        ("nowhere.png", "a.png", "`source` must be an image or a folder of .*nowhere"),
+        ("empty", "out", "`source` must be a folder with images. Received: none in"),
+        ("album", "file.png", "`destination` must be a folder. Received: '.*file.png'"),
+        ("album/a.png", "b", "`destination` must be a name like .*Received: '.*b'"),
+        ("album/a.png", "b.docx", "`destination` must be a name like .*b.docx'"),
+        ("album", "album/out", "`destination` must be outside '.*album'. Rec.*out'"),
+    ],
+)
+def test_bad_paths(source, destination, message, album, tmp_path, monkeypatch):
+    monkeypatch.setattr(room, "restore", lambda *_: pytest.fail("work was begun"))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file.png").write_text("in the way")
+    before = files(tmp_path)
+    with pytest.raises(ValueError, match=message):
+        apply(negative(), tmp_path / source, tmp_path / destination)
+    assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize("paths", [("", "out"), ("album", "")])
+def test_no_path_at_all(paths, album, monkeypatch):
+    """As from a variable that was not set; not the folder that one stands in."""
+    monkeypatch.setattr(room, "restore", lambda *_: pytest.fail("work was begun"))
+    with pytest.raises(ValueError, match="must be a path. Received: ''"):
+        apply(negative(), *paths)
+
+
+def test_nowhere_to_write(album, tmp_path, monkeypatch):
+    monkeypatch.setattr(room, "restore", lambda *_: pytest.fail("work was begun"))
+    monkeypatch.setattr(room.os, "access", lambda path, mode: False)
+    with pytest.raises(ValueError, match="`destination` must be where one can write"):
+        apply(negative(), album, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_hidden_files_are_left_alone(album, tmp_path):
+    save(noise(9, 14), album / ".thumbnail.png")
+    (album / ".cache").mkdir()
+    save(noise(9, 14), album / ".cache" / "c.png")
+    assert len(apply(negative(), album, tmp_path / "out")[0]) == 5
+
+
+def test_a_save_that_is_interrupted_leaves_no_file(album, tmp_path, monkeypatch):
+    work = Image.Image.save
+
+    def half(self, path, *args, **kwargs):
+        work(self, path, *args, **kwargs)
+        content = path.read_bytes()
+        path.write_bytes(content[: len(content) // 2])
+        raise KeyboardInterrupt
+
+    target = tmp_path / "out" / "a.png"
+    with monkeypatch.context() as patch:
+        patch.setattr(Image.Image, "save", half)
+        with pytest.raises(KeyboardInterrupt):
+            apply(negative(), album / "a.png", target)
+    assert files(tmp_path / "out") == []
+    apply(negative(), album / "a.png", target)
+    expected = target.read_bytes()
+    with monkeypatch.context() as patch:  # nor does it spoil what stood there
+        patch.setattr(Image.Image, "save", half)
+        with pytest.raises(KeyboardInterrupt):
+            apply(twice(), album / "a.png", target, overwrite=True)
+    assert target.read_bytes() == expected and len(files(tmp_path / "out")) == 1
+
+
+def test_a_full_disk_is_named(album, tmp_path, monkeypatch):
+    def fill(self, path, *args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", fill)
+    with pytest.raises(ValueError, match="Skipped 5 of 5 images.*No space left"):
+        apply(negative(), album, tmp_path / "out")
+    assert files(tmp_path / "out") == []
