@@ -1,72 +1,160 @@
-"""What the verbs of the `convae` command do that take a trained model and files.
+"""What the verbs of the `convae` command run, one function each.
 
-Each takes what `parser` made of the command line, prints what was done, and
-returns it as plain values.
+Each takes the parsed arguments, calls public functions of `convae_keras`, prints
+what was done, and returns it as plain values. Importing this file imports Keras.
 """
 
+import logging
+import sys
 from pathlib import Path
 
-from convae_keras.compression.models import Codec
-from convae_keras.files.archive import compress, decompress, describe
-from convae_keras.files.restore import apply
-from convae_keras.files.search import encode_files, search
-from convae_keras.pretrained import find_pretrained, load_pretrained, pretrained_names
-from convae_keras.runs import load_run
-from convae_keras.validation import expect
+import keras
+import numpy as np
+
+from convae_cli import tasks
+from convae_cli.checks import is_pretrained, require
+from convae_keras import load_pretrained, load_run, set_up_device
+from convae_keras import train as train_model
+from convae_keras.compression import Codec
+from convae_keras.corruption import from_config
+from convae_keras.files import archive, restore
+from convae_keras.files import search as features
+from convae_keras.metrics import bce_floor
+from convae_keras.model_card import score_rows, write_report
+from convae_keras.models import count_trainable
+from convae_keras.pipelines import to_float
+from convae_keras.pretrained import find_pretrained, pretrained_names
+from convae_keras.saving import read_json
+from convae_keras.training import checked_images
+from convae_keras.validation import chunks
+
+# TensorFlow warns of images of many sizes.
+logging.getLogger("tensorflow").setLevel("ERROR")
+# Finds the devices, which C++ libraries announce, while nobody sees it.
+keras.ops.zeros(())
 
 
-def run_apply(arguments):
-    """Restores images, of any size."""
+def train(arguments):
+    """Trains a model, and writes its run folder."""
+    task = tasks.TASKS[arguments.task]
+    task.corruption(arguments, None)  # checks its flags before any work
+    images = tasks.load(arguments, task.restores, task.scale(arguments))
+    print(images)
+    corrupt = tasks.corruption_of(task, arguments, images)
+    set_up_device(half=arguments.half)
+    autoencoder = task.build(arguments, images, corrupt)
+    run = Path(arguments.out or f"runs/{arguments.preset}-{images.name}")
+    options = tasks.train_options(task, arguments, images)
+    options |= {"corrupt": corrupt, "run": run}
+    # A bar where somebody watches, a line an epoch in a log.
+    options["verbose"] = 1 if sys.stdout.isatty() else 2
+    history = train_model(autoencoder, images, **options)
+    task.finish(run, autoencoder, images)
+    results = task.scores(autoencoder, images, corrupt)
+    write_report(run, autoencoder, images, results)
+    _print_scores(results)
+    print(f"The model and its card are in {run}")
+    return _summary(run, images, autoencoder, results) | {
+        "epochs": len(history["loss"]),
+        "seconds": sum(history["seconds"]),
+        "val_loss": min(history["val_loss"]),
+    }
+
+
+def evaluate(arguments):
+    """Scores a trained model on test images."""
+    autoencoder = load_run(arguments.run)
+    settings = Path(arguments.run) / "settings.json"
+    settings = read_json(settings) if settings.exists() else {}
+    corrupt = from_config(settings.get("corruption"))
+    task = tasks.task_of(settings, autoencoder)
+    cut = task.restores and task.undoes is not None
+    images = tasks.load(arguments, cut, getattr(corrupt, "factor", 1))
+    print(images)
+    has_inputs = images.inputs_test is not None
+    message = "`--data` must be a folder with input/ and target/. Received: "
+    require(has_inputs or not settings.get("paired"), f"{message}{arguments.data}")
+    images = checked_images(autoencoder, images, corrupt)
+    results = task.scores(autoencoder, images, corrupt)
+    _print_scores(results)
+    return _summary(arguments.run, images, autoencoder, results)
+
+
+def apply(arguments):
+    """Restores images of any size."""
     model, grey = _model(arguments), None
-    if _is_shipped(arguments.run) and f"{arguments.run}_grey" in pretrained_names():
+    if is_pretrained(arguments.run) and f"{arguments.run}_grey" in pretrained_names():
         grey = load_pretrained(f"{arguments.run}_grey")
-    paths = arguments.input, arguments.output
-    written, skipped = apply(model, *paths, arguments.overwrite, grey)
+    written, skipped = restore.apply(
+        model,
+        arguments.input,
+        arguments.output,
+        overwrite=arguments.overwrite,
+        grey=grey,
+    )
     print(f"Written: {len(written)}, skipped: {len(skipped)}")
     return {"written": [str(path) for path in written], "skipped": skipped}
 
 
-def run_encode(arguments):
+def encode(arguments):
     """Writes the features of images."""
-    names = ("layer", "pooling", "fit", "overwrite")
-    options = {name: getattr(arguments, name) for name in names}
-    paths = arguments.input, arguments.output
-    names, skipped = encode_files(_model(arguments), *paths, **options)
+    names, skipped = features.encode_files(
+        _model(arguments),
+        arguments.input,
+        arguments.output,
+        layer=arguments.layer,
+        pooling=arguments.pooling,
+        fit=arguments.fit,
+        overwrite=arguments.overwrite,
+    )
     print(f"The features of {len(names)} images are in {arguments.output}")
     return {"images": len(names), "skipped": skipped}
 
 
-def run_search(arguments):
-    """Lists the images nearest to one."""
-    where = arguments.where, arguments.query, arguments.count, arguments.fit
-    found = search(_model(arguments), *where)
+def search(arguments):
+    """Lists the images nearest to a query image."""
+    found = features.search(
+        _model(arguments),
+        arguments.where,
+        arguments.query,
+        count=arguments.count,
+        fit=arguments.fit,
+    )
     for name, distance in found:
         print(f"{distance:8.3f}  {name}")
     return {"found": [{"name": name, "distance": d} for name, d in found]}
 
 
-def run_compress(arguments):
-    """Packs images into one file."""
-    paths = arguments.input, arguments.output
-    options = arguments.lossless, arguments.overwrite
-    count, skipped = compress(_codec(arguments), *paths, *options)
+def compress(arguments):
+    """Compresses images into one file."""
+    count, skipped = archive.compress(
+        _codec(arguments),
+        arguments.input,
+        arguments.output,
+        lossless=arguments.lossless,
+        overwrite=arguments.overwrite,
+    )
     size = Path(arguments.output).stat().st_size
     print(f"{count} images in {size:,} bytes, {size / count:.1f} each")
     return {"images": count, "bytes": size, "skipped": skipped}
 
 
-def run_decompress(arguments):
-    """Unpacks such a file."""
-    paths = arguments.input, arguments.output
-    count = decompress(_codec(arguments), *paths, arguments.overwrite)
+def decompress(arguments):
+    """Restores the images of such a file."""
+    count = archive.decompress(
+        _codec(arguments),
+        arguments.input,
+        arguments.output,
+        overwrite=arguments.overwrite,
+    )
     print(f"{count} images are in {arguments.output}")
     return {"images": count}
 
 
-def run_info(arguments):
-    """Tells what such a file is."""
-    found = describe(arguments.input)
-    found["find_pretrained"] = find_pretrained(found["model"])
+def info(arguments):
+    """Shows the contents of such a file."""
+    found = archive.describe(arguments.input)
+    found["shipped_as"] = find_pretrained(found["model"])
     names = found["names"] or []
     more = f" and {len(names) - 10} more" if len(names) > 10 else ""
     for key, value in (found | {"names": ", ".join(names[:10]) + more}).items():
@@ -74,32 +162,36 @@ def run_info(arguments):
     return found
 
 
-def _codec(arguments):
-    model = _model(arguments)
-    wanted = "a model trained with --task compress"
-    expect(isinstance(model, Codec), "RUN", wanted, f"'{arguments.run}'")
-    return model
-
-
 def _model(arguments):
-    if _is_shipped(arguments.run):
+    if is_pretrained(arguments.run):
         return load_pretrained(arguments.run)
-    wanted = f"a run folder, or one of {pretrained_names()}"
-    expect(Path(arguments.run).is_dir(), "RUN", wanted, f"'{arguments.run}'")
     return load_run(arguments.run)
 
 
-def _is_shipped(run):
-    # A folder of digits may well be named digits.
-    is_run = (Path(run) / "model.keras").is_file()
-    return run in pretrained_names() and not is_run
+def _codec(arguments):
+    model = _model(arguments)
+    message = "RUN must be a model trained with --task compress. Received: "
+    require(isinstance(model, Codec), f"{message}'{arguments.run}'")
+    return model
 
 
-VERBS = {
-    "apply": run_apply,
-    "encode": run_encode,
-    "search": run_search,
-    "compress": run_compress,
-    "decompress": run_decompress,
-    "info": run_info,
-}
+def _summary(run, images, autoencoder, results):
+    # Not all at once: they may lie on the disk, and be more than memory holds.
+    floors = [bce_floor(to_float(chunk)) for chunk in chunks(images.x_test)]
+    return {
+        "run": str(run),
+        "data": str(images),
+        "parameters": count_trainable(autoencoder),
+        **results["autoencoder"],
+        "bce_floor": float(np.concatenate(floors).mean()),
+        "rows": results,
+    }
+
+
+def _print_scores(results):
+    header, *rows = score_rows(results)
+    rows = [["on the test images", *header[1:]], *rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for name, *cells in rows:
+        cells = (f"{cell:>{w}}" for cell, w in zip(cells, widths[1:], strict=True))
+        print("  ".join([f"{name:{widths[0]}}", *cells]))

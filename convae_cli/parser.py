@@ -1,140 +1,253 @@
-"""The words of the command line, and what they mean."""
+"""The words of the command line: every verb, its flags, its help.
+
+To add a verb, add an entry to `VERBS` and a function of its name to
+`convae_cli.commands`.
+"""
 
 import argparse
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
 
-from convae_keras.corruption import DOWNSAMPLING
-from convae_keras.data.image_files import FITS, MODES
-from convae_keras.features import POOLS
-from convae_keras.pretrained import pretrained_names
+from convae_cli.checks import (
+    check_exists,
+    check_run,
+    check_source,
+    pretrained_names,
+)
+from convae_cli.tasks import TASKS, check_arguments
 
-TASKS = ("reconstruct", "denoise", "super-resolution", "features", "compress")
+COLORS = ("grayscale", "grey", "rgb")
+FITS = ("crop", "pad")
+POOLINGS = ("average", "max")
 
 
-LAST_LINE = "one JSON object as the last line"
+@dataclass(frozen=True)
+class Verb:
+    """One verb of the command.
+
+    Args:
+        help: str, one line.
+        example: str, a command that works.
+        add_flags: function that takes a parser's `add_argument`.
+        check: function that takes the parsed arguments and raises a `ValueError`
+            for what can be refused without Keras.
+        interrupted: str, what is on the disk after Ctrl-C.
+    """
+
+    help: str
+    example: str
+    add_flags: Callable
+    check: Callable
+    interrupted: str = "Nothing was written."
+
+
+def _train_flags(add):
+    tasks = "; ".join(f"{task.name}: {task.help}" for task in TASKS.values())
+    add("--task", default="reconstruct", choices=TASKS, help=tasks)
+    presets = {preset: None for task in TASKS.values() for preset in task.presets}
+    names = ", ".join(presets)
+    add("--preset", help=f"network: {names} (default: the task's first)")
+    for task in TASKS.values():
+        for flag, options in task.flags.items():
+            add(flag, **{**options, "help": f"{task.name}: {options['help']}"})
+    add("--price", type=float, dest="rate_weight", help=argparse.SUPPRESS)
+    augment = "random flips and 90° rotations of square images (default: for patches)"
+    add("--augment", action=argparse.BooleanOptionalAction, help=augment)
+    add(
+        "--turn",
+        action="store_true",
+        default=None,
+        dest="augment",
+        help=argparse.SUPPRESS,
+    )
+    add("--no-turn", action="store_false", dest="augment", help=argparse.SUPPRESS)
+    add("--out", metavar="RUN", help="run folder (default: runs/PRESET-DATA)")
+    add("--epochs", type=int, help="default: as many as show 150,000 images")
+    add("--batch-size", type=int, help="images in a batch (default: by the network)")
+    add("--latent-dim", type=int, help="size of a dense code (default: 32)")
+    rate = "peak learning rate of the schedule (default: by the network)"
+    add("--learning-rate", type=float, help=rate)
+    losses = "binary_crossentropy, mse, mae or psnr (default: by the network)"
+    add("--loss", help=losses)
+    add("--seed", type=int, default=0, help="of weights, order and noise (default: 0)")
+    half = "compute in half precision (mixed_float16), for GPUs"
+    add("--half", action="store_true", help=half)
+    add("--tensorboard", action="store_true", help="write logs to RUN/logs")
+    _data_flags(add)
+
+
+def _evaluate_flags(add):
+    add("run", metavar="RUN", help="run folder")
+    _data_flags(add)
+
+
+def _apply_flags(add):
+    _run_flag(add)
+    add("input", metavar="INPUT", help="image, or folder of images")
+    add("output", metavar="OUTPUT", help="image, or folder, to write")
+    _write_flags(add)
+
+
+def _encode_flags(add):
+    _run_flag(add)
+    add("input", metavar="INPUT", help="image, or folder of images")
+    add("output", metavar="OUTPUT", help=".npz file to write: features, names")
+    add("--layer", help="layer of the encoder, by name (default: the last, the code)")
+    add("--pooling", choices=POOLINGS, help="over rows and columns (default: none)")
+    add("--fit", choices=FITS, default="crop", help="to the model's input size")
+    _write_flags(add)
+
+
+def _search_flags(add):
+    _run_flag(add)
+    add("where", metavar="WHERE", help="folder of images, or .npz file of `encode`")
+    add("query", metavar="QUERY", help="image")
+    add("--count", type=int, default=10, help="number of results (default: 10)")
+    add("--fit", choices=FITS, default="crop", help="to the model's input size")
+    _json_flag(add)
+
+
+def _compress_flags(add):
+    _run_flag(add)
+    add("input", metavar="INPUT", help="image, folder of images, or .npy file")
+    add("output", metavar="OUTPUT", help=".cae file to write")
+    add("--lossless", action="store_true", help="restore every pixel exactly")
+    _write_flags(add)
+
+
+def _decompress_flags(add):
+    _run_flag(add)
+    add("input", metavar="INPUT", help=".cae file")
+    add(
+        "output", metavar="OUTPUT", help="folder for PNG files, .png file, or .npy file"
+    )
+    _write_flags(add)
+
+
+def _info_flags(add):
+    add("input", metavar="INPUT", help=".cae file")
+    _json_flag(add)
+
+
+def _run_flag(add):
+    names = ", ".join(pretrained_names())
+    add("run", metavar="RUN", help=f"run folder, or a pretrained model: {names}")
+
+
+def _write_flags(add):
+    add("--overwrite", action="store_true", help="replace existing files")
+    _json_flag(add)
+
+
+def _json_flag(add):
+    add("--json", action="store_true", help="print one JSON object as the last line")
+
+
+def _data_flags(add):
+    sources = "mnist, fashion_mnist, cifar10, mnist5k, photographs, .npz file or folder"
+    add("--data", metavar="SOURCE", help=f"{sources} (default: CONVAE_DATA, or mnist)")
+    size = "size of a folder's images: one side, or height and width"
+    add("--image-size", type=int, nargs="+", metavar="PIXELS", help=size)
+    color = "color mode of a folder's images (default: by the files)"
+    add("--color", choices=COLORS, metavar="{grayscale,rgb}", help=color)
+    fit = "how a folder's images come to one size (default: crop)"
+    add("--fit", choices=FITS, help=fit)
+    patches = "cut a folder's images into patches (default: 72, if a task restores)"
+    add("--patch-size", type=int, metavar="PIXELS", help=patches)
+    _json_flag(add)
+
+
+def _check_train(arguments):
+    check_source(arguments.data)
+    check_arguments(TASKS[arguments.task], arguments)
+
+
+def _check_evaluate(arguments):
+    check_run(arguments.run)
+    check_source(arguments.data)
+
+
+def _check_files(arguments):
+    check_run(arguments.run)
+    check_exists(arguments.input)
+
+
+def _check_search(arguments):
+    check_run(arguments.run)
+    check_exists(arguments.where)
+    check_exists(arguments.query)
+
+
+COMPLETE = "Files already written are complete."
+VERBS = {
+    "train": Verb(
+        "train a model and write a run folder",
+        "convae train --data photos/ --task denoise --out runs/denoiser",
+        _train_flags,
+        _check_train,
+        "Run the same command again to resume.",
+    ),
+    "evaluate": Verb(
+        "score a trained model on test images",
+        "convae evaluate runs/denoiser --data photos/",
+        _evaluate_flags,
+        _check_evaluate,
+    ),
+    "apply": Verb(
+        "restore images of any size",
+        "convae apply denoiser noisy/ restored/",
+        _apply_flags,
+        _check_files,
+        COMPLETE,
+    ),
+    "encode": Verb(
+        "write the features of images",
+        "convae encode reference digits/ features.npz",
+        _encode_flags,
+        _check_files,
+    ),
+    "search": Verb(
+        "list the images nearest to a query image",
+        "convae search reference digits/ query.png --count 5",
+        _search_flags,
+        _check_search,
+    ),
+    "compress": Verb(
+        "compress images into one .cae file",
+        "convae compress photographs photos/ photos.cae",
+        _compress_flags,
+        _check_files,
+    ),
+    "decompress": Verb(
+        "restore the images of a .cae file",
+        "convae decompress photographs photos.cae restored/",
+        _decompress_flags,
+        _check_files,
+        COMPLETE,
+    ),
+    "info": Verb(
+        "show the contents of a .cae file",
+        "convae info photos.cae",
+        _info_flags,
+        lambda arguments: check_exists(arguments.input),
+    ),
+}
 
 
 def parser():
-    """What the `convae` command understands.
-
-    Returns:
-        `argparse.ArgumentParser`; what it parses has the verb as `verb`.
-    """
+    """Returns the `argparse.ArgumentParser` of the command; the verb is `verb`."""
     top = argparse.ArgumentParser(
-        prog="convae", description="Convolutional autoencoders."
+        prog="convae", description="Convolutional autoencoders for your own images."
     )
+    top.add_argument("--version", action="version", version=version("convae-keras"))
     verbs = top.add_subparsers(required=True, metavar="VERB", dest="verb")
-    _add_train(verbs.add_parser("train", help="train a model, leave a run folder"))
-    _add_evaluate(verbs.add_parser("evaluate", help="score a model on test images"))
-    _add_apply(verbs.add_parser("apply", help="run a model over files of any size"))
-    _add_encode(verbs.add_parser("encode", help="write the features of images"))
-    _add_search(verbs.add_parser("search", help="list the images nearest to one"))
-    _add_compress(verbs.add_parser("compress", help="pack images into one file"))
-    _add_decompress(verbs.add_parser("decompress", help="unpack such a file"))
-    _add_info(verbs.add_parser("info", help="what such a file is"))
+    for name, verb in VERBS.items():
+        added = verbs.add_parser(
+            name,
+            help=verb.help,
+            description=verb.help.capitalize() + ".",
+            epilog=f"example: {verb.example}",
+        )
+        verb.add_flags(added.add_argument)
     return top
-
-
-def _add_train(verb):
-    add = verb.add_argument
-    add("--task", default="reconstruct", choices=TASKS)
-    presets = "keras, pytorch or reference; where images are restored, restorer too"
-    add("--preset", help=f"{presets} (default: reference, restorer)")
-    noise = "denoise: where white is 1; two numbers for a range (default: 0 0.2)"
-    add("--noise", type=float, nargs="+", metavar="STDDEV", help=noise)
-    add("--scale", type=int, help="super-resolution: how many times larger (2)")
-    ways = "super-resolution: how the small images are made (default: box)"
-    add("--downsampling", choices=DOWNSAMPLING, help=ways)
-    price = "compress: decibels a bit a pixel has to be worth (50; photographs: 8)"
-    add("--price", type=float, help=price)
-    turn = "show square images turned and mirrored, too (default: for patches)"
-    add("--turn", action=argparse.BooleanOptionalAction, help=turn)
-    add("--out", metavar="RUN", help="run folder (default: runs/PRESET-DATA)")
-    add("--epochs", type=int, help="default: as many as show 150,000 images")
-    add("--batch-size", type=int)
-    add("--latent-dim", type=int, help="size of a dense code")
-    add("--learning-rate", type=float, help="the highest of the schedule")
-    add("--loss", help="binary_crossentropy, mse, mae or psnr")
-    add("--seed", type=int, default=0)
-    add("--tensorboard", action="store_true", help="logs in RUN/logs")
-    _add_data(add)
-
-
-def _add_evaluate(verb):
-    verb.add_argument("run", metavar="RUN", help="run folder")
-    _add_data(verb.add_argument)
-
-
-def _add_apply(verb):
-    _add_input(verb.add_argument)
-    verb.add_argument("output", metavar="OUTPUT", help="where the results go")
-    _add_end(verb.add_argument)
-
-
-def _add_encode(verb):
-    add = verb.add_argument
-    _add_input(add)
-    add("output", metavar="OUTPUT", help="an .npz: features, names")
-    add("--layer", help="of the encoder, by name (default: its last, the code)")
-    add("--pooling", choices=POOLS, help="over rows and columns (default: none)")
-    add("--fit", choices=FITS, default="crop", help="to the model's size")
-    _add_end(add)
-
-
-def _add_search(verb):
-    add = verb.add_argument
-    _add_run(add)
-    add("where", metavar="WHERE", help="a folder of images, or what `encode` wrote")
-    add("query", metavar="QUERY", help="an image")
-    add("--count", type=int, default=10, help="how many (default: 10)")
-    add("--fit", choices=FITS, default="crop", help="a folder's images")
-    add("--json", action="store_true", help=LAST_LINE)
-
-
-def _add_compress(verb):
-    add = verb.add_argument
-    _add_run(add)
-    add("input", metavar="INPUT", help="an image, a folder of them, or an .npy")
-    add("output", metavar="OUTPUT", help="a .cae file")
-    add("--lossless", action="store_true", help="every pixel comes back as it is")
-    _add_end(add)
-
-
-def _add_decompress(verb):
-    add = verb.add_argument
-    _add_run(add)
-    add("input", metavar="INPUT", help="a .cae file")
-    add("output", metavar="OUTPUT", help="a folder for PNG files, a .png, or an .npy")
-    _add_end(add)
-
-
-def _add_info(verb):
-    verb.add_argument("input", metavar="INPUT", help="a .cae file")
-    verb.add_argument("--json", action="store_true", help=LAST_LINE)
-
-
-def _add_end(add):
-    add("--overwrite", action="store_true", help="replace what is there")
-    add("--json", action="store_true", help=LAST_LINE)
-
-
-def _add_run(add):
-    trained = ", ".join(pretrained_names())
-    help_of_run = f"run folder, or one of those that come along: {trained}"
-    add("run", metavar="RUN", help=help_of_run)
-
-
-def _add_input(add):
-    _add_run(add)
-    add("input", metavar="INPUT", help="an image or a folder of images")
-
-
-def _add_data(add):
-    sources = "mnist, fashion_mnist, cifar10, mnist5k, photographs, an .npz, a folder"
-    add("--data", metavar="SOURCE", help=f"{sources} (default: CONVAE_DATA, or mnist)")
-    size = "of a folder's images: side, or height and width"
-    add("--image-size", type=int, nargs="+", metavar="PIXELS", help=size)
-    add("--color", choices=MODES, help="of a folder's images")
-    add("--fit", choices=FITS, help="of a folder's images")
-    patches = "cut a folder's images into patches (72, for the restoring tasks)"
-    add("--patch-size", type=int, metavar="PIXELS", help=patches)
-    add("--json", action="store_true", help=LAST_LINE)

@@ -1,205 +1,367 @@
-"""What a task of the command line means: its damage, its network, its settings."""
+"""The tasks of `convae train --task …`: each is one `Task`.
 
-import numpy as np
+To add a task, add an instance to `TASKS`. Help reads them too and must not wait
+for Keras, so the functions below import what they call when they are called.
+"""
 
-from convae_keras.compression.bitstream import fit_tables
-from convae_keras.compression.models import conv_codec
-from convae_keras.corruption import Downsample, GaussianNoise, Warp
-from convae_keras.evaluation import shown
-from convae_keras.models import conv_autoencoder
-from convae_keras.pipelines import to_float
-from convae_keras.restorers import restorer
-from convae_keras.runs import save_model
-from convae_keras.validation import expect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 
-# Without --epochs a network sees as many images, however few there are.
+from convae_cli.checks import require
+
+AUTOENCODERS = ("reference", "keras", "pytorch")
+# Without --epochs, training sees this many images, however few there are.
 IMAGES_SHOWN = 150_000
-
-
-# Of white: what a photograph has at most.
+# Side of a patch, in pixels; it divides by 2, 3 and 4. See `data.patches`.
+PATCH_SIZE = 72
+# Pixels in a batch of patches.
+BATCH_PIXELS = 80_000
+# Standard deviation of the noise in photographs, where white is 1.
 NOISE = (0.0, 0.2)
-
-
-# What a code that is to serve others must not depend on; SHIFT of a side.
-WARP = {"rotation": 30.0, "scale": (0.7, 1.4), "shear": 0.5, "stddev": (0.0, 0.5)}
-
-
+# The random affine transform that features should not depend on, and its
+# largest shift as a fraction of a side.
+AFFINE = {"rotation": 30.0, "scale": (0.7, 1.4), "shear": 0.5, "stddev": (0.0, 0.5)}
 SHIFT = 1 / 7
-
-
-# Tasks of a network with a code.
-CODED = ("reconstruct", "features", "compress")
-
-
-# What a restorer is trained with, where nothing else is said; as many images in
-# a batch as hold that many pixels, where they are patches.
-PIXELS, LEARNING_RATE = 80_000, 0.002
-
-
-# A codec for images of any size: its code has a position for 8 x 8 pixels.
+# A codec for images of any size: a position of its code for 8 x 8 pixels.
 PHOTOGRAPHS = {"filters": (32, 64, 64), "code_filters": (64, 64), "latent_dim": 24}
+PHOTOGRAPHS |= {"rate_weight": 8.0}
 
 
-PHOTOGRAPHS |= {"price": 8.0}
-
-
-def check_task(arguments):
-    """Refuses options that do not go with the task.
-
-    Args:
-        arguments: what `parser` made of `convae train`.
-
-    Raises:
-        ValueError: naming the option.
-    """
-    task = arguments.task
-    owners = {"noise": "denoise", "scale": "super-resolution"}
-    owners |= {"downsampling": "super-resolution", "price": "compress"}
-    for option, owner in owners.items():
-        given = getattr(arguments, option)
-        good = given is None or task == owner
-        expect(good, f"--{option}", f"left out, or --task {owner}", given)
-    noise = arguments.noise or [0]
-    expect(len(noise) < 3, "--noise", "one number, or a lowest and a highest", noise)
-    _damage(arguments)  # numbers that cannot be
-    fits = task != "compress" or arguments.preset is None
-    expect(fits, "--preset", "left out, to compress", arguments.preset)
-    fits = task not in CODED or arguments.preset != "restorer"
-    expect(fits, "--preset", f"an autoencoder, for {task}", arguments.preset)
-    only = task != "super-resolution" or arguments.preset in (None, "restorer")
-    expect(only, "--preset", "restorer, for super-resolution", arguments.preset)
-
-
-def corruption(arguments, images):
-    """What the model is to undo.
-
-    Args:
-        arguments: as in `check_task`.
-        images: `Images`.
-
-    Returns:
-        `Corruption`; None to reconstruct, or where the images bring their own
-        inputs.
-
-    Raises:
-        ValueError: if the task, its options and such inputs do not go together.
-    """
-    task = arguments.task
-    if images.inputs_train is not None:
-        wanted = "a task, with images in input/ and target/"
-        expect(task not in CODED, "--task", wanted, task)
-        for name in ("noise", "scale", "downsampling"):
-            given = getattr(arguments, name)
-            wanted = "left out: these images come with their inputs"
-            expect(given is None, f"--{name}", wanted, given)
-        sizes = images.image_shape[:2], images.inputs_train.shape[1:3]
-        fits = (sizes[0] != sizes[1]) == (task == "super-resolution")
-        wanted = "super-resolution where targets are larger, else denoise"
-        expect(fits, "--task", wanted, f"{task}, for {sizes[1]} to {sizes[0]}")
-        return None
-    if task == "features":
-        return Warp(**WARP, shift=min(images.image_shape[:2]) * SHIFT)
-    corrupt = _damage(arguments)
-    scale, sides = getattr(corrupt, "factor", 1), images.image_shape[:2]
-    fits = all(side % scale == 0 and side >= 4 * scale for side in sides)
-    wanted = f"a divisor of the images' sides, {sides}, with 4 pixels left at least"
-    expect(scale == 1 or fits, "--scale", wanted, scale)
-    return corrupt
-
-
-def _damage(arguments):
-    if arguments.task == "denoise":
-        noise = arguments.noise or NOISE
-        return GaussianNoise(noise[0] if len(noise) == 1 else tuple(noise))
-    if arguments.task == "super-resolution":
-        return Downsample(scale_of(arguments), arguments.downsampling or "box")
+def _no_corruption(arguments, image_shape):
     return None
 
 
-def scale_of(arguments):
-    """How many times larger a task's images come out; None where none is restored."""
-    if arguments.task == "super-resolution":
-        return 2 if arguments.scale is None else arguments.scale
-    return None if arguments.task in ("reconstruct", "features") else 1
+def _noise(arguments, image_shape):
+    from convae_keras.corruption import GaussianNoise
+
+    noise = arguments.noise or NOISE
+    require(len(noise) < 3, f"`--noise` must be one or two numbers. Received: {noise}")
+    return GaussianNoise(noise[0] if len(noise) == 1 else tuple(noise))
 
 
-def network(arguments, images, corrupt):
-    """The untrained model of a task.
+def _downsampling(arguments, image_shape):
+    from convae_keras.corruption import Downsample
 
-    Args:
-        arguments, images: as in `corruption`.
-        corrupt: what that gave.
+    corrupt = Downsample(_scale(arguments), arguments.downsampling or "box")
+    sides = (image_shape or ())[:2]
+    fits = all(
+        side % corrupt.factor == 0 and side >= 4 * corrupt.factor for side in sides
+    )
+    require(
+        fits,
+        f"`--scale` must divide the images' height and width, {sides}, and leave 4 "
+        f"pixels. Received: {corrupt.factor}",
+    )
+    return corrupt
 
-    Returns:
-        `(preset, model)`: its name and an uncompiled `keras.Model`.
 
-    Raises:
-        ValueError: for a preset or a size that does not exist or fit.
-    """
-    if arguments.task == "compress":
-        return "codec", _codec(arguments, images)
-    preset = arguments.preset
-    if preset is None:
-        preset = "reference" if arguments.task in CODED else "restorer"
-    if preset != "restorer":
-        switches = {"image_shape": images.image_shape, "seed": arguments.seed}
-        if arguments.latent_dim is not None:
-            switches["latent_dim"] = arguments.latent_dim
-        return preset, conv_autoencoder(preset, **switches)
+def _affine(arguments, image_shape):
+    from convae_keras.corruption import Warp
+
+    return Warp(**AFFINE, shift=min((image_shape or (1, 1))[:2]) * SHIFT)
+
+
+def _scale(arguments):
+    return 2 if arguments.scale is None else arguments.scale
+
+
+def _network(arguments, images, corrupt):
+    """A restorer of images of any size, or an autoencoder with a code."""
+    from convae_keras import conv_autoencoder
+    from convae_keras.evaluation import shown
+    from convae_keras.pipelines import to_float
+    from convae_keras.restorers import restorer
+
     latent_dim = arguments.latent_dim
-    expect(latent_dim is None, "--latent-dim", "left out for a restorer", latent_dim)
-    inputs = shown(to_float(images.x_val[:1]), corrupt or images.inputs_val)
-    scale = images.image_shape[0] // inputs.shape[1]
-    shape = (None, None, inputs.shape[3])
-    return preset, restorer(shape, scale=scale, residual=True, seed=arguments.seed)
+    if arguments.preset == "restorer":
+        message = (
+            f"`--latent-dim` cannot be used with a restorer. Received: {latent_dim}"
+        )
+        require(latent_dim is None, message)
+        inputs = shown(to_float(images.x_val[:1]), corrupt or images.inputs_val)
+        scale = images.image_shape[0] // inputs.shape[1]
+        shape = (None, None, inputs.shape[3])
+        return restorer(shape, scale=scale, residual=True, seed=arguments.seed)
+    switches = {} if latent_dim is None else {"latent_dim": latent_dim}
+    return conv_autoencoder(
+        arguments.preset,
+        image_shape=images.image_shape,
+        seed=arguments.seed,
+        **switches,
+    )
 
 
-def _codec(arguments, images):
+def _network_defaults(arguments, patches):
+    if arguments.preset == "restorer":
+        return {"learning_rate": 0.002, "loss": "mae"}
+    return {}
+
+
+def _codec(arguments, images, corrupt):
+    from convae_keras import conv_codec
+
     switches = {"image_shape": images.image_shape, "seed": arguments.seed}
-    if images.name == "photographs" or arguments.patch_size is not None:
+    if are_patches(arguments, images):
         switches |= PHOTOGRAPHS
         switches["image_shape"] = None, None, images.image_shape[2]
-    for name in ("latent_dim", "price"):
-        given = getattr(arguments, name)
-        switches |= {} if given is None else {name: given}
+    for name in ("latent_dim", "rate_weight"):
+        value = getattr(arguments, name)
+        switches |= {} if value is None else {name: value}
     return conv_codec(**switches)
 
 
-def finish(arguments, run, model, images):
-    """What is left to do when a model is trained.
+def _codec_defaults(arguments, patches):
+    return {"learning_rate": 0.003, "loss": "psnr"}
+
+
+def _fit_tables(run, model, images):
+    from convae_keras.compression import fit_tables
+    from convae_keras.runs import save_model
+
+    fit_tables(model, images.x_train)
+    save_model(run, model)
+
+
+def _codec_scores(model, images, corrupt):
+    from convae_keras.compression.evaluation import codec_scores
+
+    return codec_scores(model, images)
+
+
+def _scores(model, images, corrupt):
+    from convae_keras.evaluation import held_out_scores
+
+    return held_out_scores(model, images, corrupt)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What `convae train` and `convae evaluate` do for one `--task`.
 
     Args:
-        arguments, images: as in `corruption`.
-        run: `Path`, the run folder.
-        model: trained `keras.Model`.
+        name: str.
+        help: str, what is trained.
+        presets: names of the networks it can train, the default first.
+        flags: dict from the flags that only this task takes to keywords of
+            `add_argument`.
+        restores: bool, whether it learns from photographs at their own size:
+            folders are then cut into patches, and may hold pairs of images.
+        scale: function from the arguments to how many times larger the output
+            is than the input.
+        corruption: function from the arguments and an image's shape (None to
+            check the arguments alone) to a `Corruption`, or None.
+        undoes: str, the class of that corruption, by which `convae evaluate`
+            finds the task of a run; None without any.
+        build: function from the arguments, `Images` and the corruption to an
+            untrained model.
+        defaults: function from the arguments and whether the images are patches
+            to keywords of `train`.
+        finish: function of the run folder, the trained model and `Images`.
+        scores: function of the model, `Images` and the corruption to a dict of
+            scores, as `held_out_scores` returns it.
     """
-    if arguments.task == "compress":
-        fit_tables(model, images.x_train)
-        save_model(run, model)
+
+    name: str
+    help: str
+    presets: tuple = AUTOENCODERS
+    flags: Mapping = field(default_factory=dict)
+    restores: bool = False
+    scale: Callable = lambda arguments: 1
+    corruption: Callable = _no_corruption
+    undoes: str | None = None
+    build: Callable = _network
+    defaults: Callable = _network_defaults
+    finish: Callable = lambda run, model, images: None
+    scores: Callable = _scores
 
 
-def train_options(arguments, images, preset):
-    """How a task is trained, with its own defaults where it has any.
+NOISE_FLAG = {"type": float, "nargs": "+", "metavar": "STDDEV"}
+NOISE_FLAG["help"] = (
+    "standard deviation of the noise, where white is 1; two numbers for a range "
+    "(default: 0 0.2)"
+)
+SCALE_FLAG = {"type": int, "help": "how many times larger the output is (default: 2)"}
+DOWNSAMPLING_FLAG = {"choices": ("box", "bicubic")}
+DOWNSAMPLING_FLAG["help"] = "how the small images are made (default: box)"
+RATE_FLAG = {"type": float, "metavar": "LAMBDA"}
+RATE_FLAG["help"] = (
+    "weight of the rate in the loss, -PSNR + LAMBDA * bits per pixel; larger values "
+    "give smaller files (default: 50, for photographs 8)"
+)
+_TASKS = (
+    Task("reconstruct", "reconstruct the input through a code"),
+    Task(
+        "denoise",
+        "remove Gaussian noise, or restore the images of pairs",
+        presets=("restorer", *AUTOENCODERS),
+        flags={"--noise": NOISE_FLAG},
+        restores=True,
+        corruption=_noise,
+        undoes="GaussianNoise",
+    ),
+    Task(
+        "super-resolution",
+        "enlarge images",
+        presets=("restorer",),
+        flags={"--scale": SCALE_FLAG, "--downsampling": DOWNSAMPLING_FLAG},
+        restores=True,
+        scale=_scale,
+        corruption=_downsampling,
+        undoes="Downsample",
+    ),
+    Task(
+        "features",
+        "undo random affine transforms, for a code that serves other methods",
+        corruption=_affine,
+        undoes="Warp",
+    ),
+    Task(
+        "compress",
+        "compress images; the model packs and unpacks .cae files",
+        presets=("codec",),
+        flags={"--rate-weight": RATE_FLAG},
+        restores=True,
+        build=_codec,
+        defaults=_codec_defaults,
+        finish=_fit_tables,
+        scores=_codec_scores,
+    ),
+)
+TASKS = {task.name: task for task in _TASKS}
+
+
+def check_arguments(task, arguments):
+    """Checks that the arguments of `convae train` go together, and picks a preset.
 
     Args:
-        arguments, images: as in `corruption`.
-        preset: str, the network's.
+        task: `Task`.
+        arguments: `argparse.Namespace` of `convae train`.
+
+    Raises:
+        ValueError: naming the flag.
+    """
+    for other in TASKS.values():
+        for flag in other.flags:
+            value = getattr(arguments, flag.strip("-").replace("-", "_"))
+            foreign = value is not None and flag not in task.flags
+            message = f"`{flag}` requires --task {other.name}. Received: {value}"
+            require(not foreign, message)
+    if arguments.preset is None:
+        arguments.preset = task.presets[0]
+    elif len(task.presets) == 1 and arguments.preset != task.presets[0]:
+        require(False, f"`--preset` cannot be used with --task {task.name}.")
+    require(
+        arguments.preset in task.presets,
+        f"`--preset` must be one of {task.presets} with --task {task.name}. "
+        f"Received: {arguments.preset}",
+    )
+
+
+def load(arguments, cut, scale=1):
+    """Loads the images of `--data`.
+
+    Args:
+        arguments: `argparse.Namespace` with the flags of the data.
+        cut: bool, cut photographs into patches rather than resize them.
+        scale: int, what must divide the patches' side.
 
     Returns:
-        dict of keywords of `train`.
+        `Images`.
     """
-    names = ("batch_size", "learning_rate", "loss", "epochs", "turn")
-    given = {name: getattr(arguments, name) for name in names}
-    own = {
+    from convae_keras import load_images
+
+    data, names = arguments.data, ("image_size", "color", "fit", "patch_size")
+    options = {name: getattr(arguments, name) for name in names}
+    photographs = data == "photographs" or (data and Path(data).is_dir())
+    resized = options["image_size"] is not None
+    if cut and photographs and not resized and options["patch_size"] is None:
+        options["patch_size"] = max(PATCH_SIZE // scale, 4) * scale
+    options = {name: value for name, value in options.items() if value is not None}
+    return load_images(data, **options)
+
+
+def are_patches(arguments, images):
+    """Whether these are patches of photographs."""
+    resized = arguments.image_size is not None
+    folder = arguments.data and Path(arguments.data).is_dir()
+    cut = TASKS[arguments.task].restores and folder and not resized
+    return images.name == "photographs" or arguments.patch_size is not None or bool(cut)
+
+
+def corruption_of(task, arguments, images):
+    """The corruption that the model learns to undo.
+
+    Args:
+        task, arguments: as in `check_arguments`.
+        images: `Images`.
+
+    Returns:
+        `Corruption`; None to reconstruct, or if the images bring their inputs.
+
+    Raises:
+        ValueError: if the task, its flags and such inputs do not go together.
+    """
+    if images.inputs_train is None:
+        return task.corruption(arguments, images.image_shape)
+    pairs = "images in input/ and target/"
+    trains_pairs = task.restores and task.name != "compress"
+    message = f"`--task` must be denoise or super-resolution for {pairs}. Received: "
+    require(trains_pairs, message + task.name)
+    for flag in task.flags:
+        value = getattr(arguments, flag.strip("-").replace("-", "_"))
+        message = f"`{flag}` cannot be used with {pairs}. Received: {value}"
+        require(value is None, message)
+    large, small = images.image_shape[:2], images.inputs_train.shape[1:3]
+    require(
+        (large != small) == (task.undoes == "Downsample"),
+        "`--task` must be super-resolution if the images in target/ are larger, else "
+        f"denoise. Received: {task.name}, for {small} to {large}",
+    )
+    return None
+
+
+def train_options(task, arguments, images):
+    """Keywords of `train`: the given ones over the task's own defaults.
+
+    Args:
+        task, arguments, images: as in `corruption_of`.
+
+    Returns:
+        dict.
+    """
+    patches = are_patches(arguments, images)
+    options = {
         "epochs": max(1, round(IMAGES_SHOWN / len(images.x_train))),
-        # A photograph's patch is a photograph whichever way it lies.
-        "turn": images.name == "photographs" or arguments.patch_size is not None,
+        # A patch of a photograph is one whichever way it is flipped or turned.
+        "augment": patches,
+        **task.defaults(arguments, patches),
     }
-    if preset == "codec":
-        own |= {"learning_rate": 0.003, "loss": "psnr"}
-    if preset == "restorer":
-        own |= {"learning_rate": LEARNING_RATE, "loss": "mae"}
-    if preset == "restorer" or (preset == "codec" and own["turn"]):
-        own["batch_size"] = max(8, PIXELS // int(np.prod(images.image_shape[:2])))
-    options = {n: own.get(n) if given[n] is None else given[n] for n in names}
+    height, width = images.image_shape[:2]
+    if arguments.preset == "restorer" or (arguments.preset == "codec" and patches):
+        options["batch_size"] = max(8, BATCH_PIXELS // (height * width))
+    names = ("batch_size", "learning_rate", "loss", "epochs", "augment")
+    given = {name: getattr(arguments, name) for name in names}
+    options |= {name: value for name, value in given.items() if value is not None}
+    for name in ("batch_size", "learning_rate", "loss"):
+        options.setdefault(name, None)
     return options | {"seed": arguments.seed, "tensorboard": arguments.tensorboard}
+
+
+def task_of(settings, model):
+    """The task of a run folder, by what its model undoes.
+
+    Args:
+        settings: dict, its `settings.json`.
+        model: `keras.Model`.
+
+    Returns:
+        `Task`.
+    """
+    if hasattr(model, "tables"):
+        return TASKS["compress"]
+    undone = (settings.get("corruption") or {}).get("name")
+    if settings.get("paired"):
+        return TASKS["denoise"]
+    tasks = (task for task in TASKS.values() if task.undoes == undone)
+    return next(tasks, TASKS["denoise"])

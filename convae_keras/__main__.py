@@ -1,5 +1,5 @@
 import sys
 
-from convae_cli.main import main
+from convae_cli.main import entry
 
-sys.exit(main())
+sys.exit(entry())

@@ -1,0 +1,88 @@
+"""The words of the command line: quick, complete, and the module's own."""
+
+import subprocess
+import sys
+
+import pytest
+
+from convae_cli import checks, commands, parser, tasks
+from convae_keras import corruption, features, pretrained
+from convae_keras.data import image_files, patches, sources
+
+# Runs a command in a process that may not import Keras, and prints its seconds.
+WITHOUT_KERAS = """
+import sys, time
+start = time.perf_counter()
+from convae_cli.main import main
+try:
+    status = main(sys.argv[1:])
+except SystemExit as stopped:
+    status = stopped.code
+heavy = {"keras", "tensorflow", "numpy", "convae_keras"} & set(sys.modules)
+assert not heavy, heavy
+print(time.perf_counter() - start)
+sys.exit(status)
+"""
+
+
+def run(*arguments):
+    command = [sys.executable, "-c", WITHOUT_KERAS, *arguments]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.mark.static
+@pytest.mark.parametrize("verb", [(), *[(verb,) for verb in parser.VERBS]])
+def test_help_needs_no_keras(verb):
+    result = run(*verb, "--help")
+    assert result.returncode == 0 and not result.stderr
+    example = parser.VERBS[verb[0]].example.split()[:3] if verb else ["VERB"]
+    assert " ".join(example) in " ".join(result.stdout.split())
+    assert float(result.stdout.splitlines()[-1]) < 0.5
+
+
+@pytest.mark.static
+@pytest.mark.parametrize(
+    "arguments, expected",
+    [
+        ("--version", ""),
+        ("draw", "invalid choice"),
+        ("train --epochs many", "invalid int"),
+        ("train --data nowhere", "`--data` must be"),
+        ("train --noise 0.2", "`--noise` requires --task denoise"),
+        ("train --task compress --preset keras", "`--preset` cannot be used"),
+        ("evaluate nowhere", "RUN must be a run folder"),
+        ("apply denoiser missing.png out.png", "No such file or folder: missing.png"),
+        ("search reference missing query.png", "No such file or folder: missing"),
+        ("info missing.cae", "No such file or folder: missing.cae"),
+    ],
+)
+def test_mistakes_are_answered_without_keras(arguments, expected):
+    result = run(*arguments.split())
+    assert result.returncode == (0 if arguments == "--version" else 2)
+    assert expected in result.stderr and "Traceback" not in result.stderr
+
+
+def test_every_verb_has_a_command():
+    assert all(callable(getattr(commands, verb)) for verb in parser.VERBS)
+
+
+def test_the_choices_are_those_of_the_module():
+    """They are spelt again in the parser, which may not import the module."""
+    assert checks.pretrained_names() == pretrained.pretrained_names()
+    assert {*checks.NAMED_SETS} == {*sources.CLASS_NAMES}
+    assert {*parser.FITS} == {*image_files.FITS}
+    assert {*parser.POOLINGS} == {*features.POOLS}
+    assert {*parser.COLORS} >= {*image_files.MODES}
+    methods = tasks.TASKS["super-resolution"].flags["--downsampling"]["choices"]
+    assert methods == corruption.DOWNSAMPLING
+    assert tasks.PATCH_SIZE == patches.PATCH_SIZE
+    undone = {task.undoes for task in tasks.TASKS.values()} - {None}
+    assert all(hasattr(corruption, name) for name in undone)
+
+
+def test_old_words_are_accepted():
+    words = ["train", "--task", "compress", "--price", "3", "--turn"]
+    arguments = parser.parser().parse_args(words)
+    assert arguments.rate_weight == 3.0 and arguments.augment is True
+    arguments = parser.parser().parse_args(["train", "--no-turn"])
+    assert arguments.augment is False
