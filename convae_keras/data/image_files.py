@@ -83,8 +83,7 @@ def images_in(source):
     if source.is_file():
         return source.parent, [source.name]
     names = image_paths(source)
-    formats = ", ".join(FORMATS)
-    require(names, f"`source` must contain images ({formats}). None found in: {source}")
+    require(names, f"`source` must be a folder with images. None found in '{source}'.")
     return source, names
 
 
@@ -112,8 +111,9 @@ def check_not_existing(paths, overwrite):
         ValueError: naming the first five that exist.
     """
     existing = [str(path) for path in paths if os.path.lexists(path)]
-    hint = "`destination` exists already; pass `overwrite` (--overwrite) to replace it"
-    require(overwrite or not existing, f"{hint}. Received: {', '.join(existing[:5])}")
+    expected = "`destination` must be files that do not exist yet"
+    hint = f"(`overwrite` or --overwrite replaces them): {', '.join(existing[:5])}"
+    require(overwrite or not existing, f"{expected} {hint}")
 
 
 def skipped_message(skipped, count, source):
