@@ -1,5 +1,6 @@
 """Arrays of images: looked at, scaled, and brought to a model in batches."""
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -25,6 +26,34 @@ def to_float(x, pixel_range=(0, 1)):
     return _scale(check_images(x), np.asarray, _check_range(pixel_range))
 
 
+def to_model_range(x, pixel_range):
+    """Scales pixels in [0, 1] to the range that a model works in.
+
+    Args:
+        x: float array or tensor in [0, 1]; values outside, such as unclipped
+            noise, stay outside.
+        pixel_range: `(0, 1)` or `(-1, 1)`.
+
+    Returns:
+        The same kind of array or tensor, of the same shape, in `pixel_range`.
+    """
+    return x if pixel_range == (0, 1) else 2 * x - 1
+
+
+def from_model_range(outputs, pixel_range):
+    """Scales a model's outputs back to pixels in [0, 1].
+
+    Args:
+        outputs: float array or tensor of any shape, what the model returned.
+        pixel_range: `(0, 1)` or `(-1, 1)`, the range that the model works in.
+
+    Returns:
+        float32 NumPy array of the same shape, clipped to [0, 1].
+    """
+    outputs = keras.ops.convert_to_numpy(outputs).astype("float32")
+    return np.clip(outputs if pixel_range == (0, 1) else (outputs + 1) / 2, 0, 1)
+
+
 def _check_range(pixel_range):
     pixel_range = tuple(pixel_range)
     good = pixel_range in ((0, 1), (-1, 1))
@@ -36,11 +65,7 @@ def _scale(x, cast, pixel_range):
     """The one place where bytes become floats, for NumPy and for TensorFlow."""
     if x.dtype == "uint8":
         x = cast(x, "float32") / 255
-    return _stretch(x, pixel_range)
-
-
-def _stretch(x, pixel_range):
-    return x if pixel_range == (0, 1) else 2 * x - 1
+    return to_model_range(x, pixel_range)
 
 
 def make_pipeline(
@@ -133,7 +158,7 @@ def _pairer(x, corrupt, inputs, turn, pixel_range):
         images = show(key, indices, targets), targets
         if turn:
             images = (_turned(each, key) for each in images)
-        return tuple(_stretch(each, pixel_range) for each in images)
+        return tuple(to_model_range(each, pixel_range) for each in images)
 
     return pair
 
