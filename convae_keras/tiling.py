@@ -1,95 +1,111 @@
-"""A trained model let loose on files of any size."""
+"""Runs models on images of any size, piece by piece, with constant memory.
+
+There are two ways to cut an image up, one for each kind of model:
+
+- `restore` is for restorers, models from images to images. It cuts one image
+  into tiles of pixels, each with a margin that is computed and thrown away, so
+  that the result has no seams. The image is mirrored at its borders, and all
+  tiles have one shape, for which the network is compiled once.
+- `cuts` is for codecs, which need images and codes cut at matching places. It
+  yields slices of both: whole images, as many as fit in a batch, or tiles of a
+  large image. Tiles are measured in positions of the code, have a margin of
+  them, and end at the image's border, where the network pads as it would without
+  tiles: the codes are those of the whole image.
+"""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from convae_keras.models import pixel_range
-from convae_keras.validation import expect
+from convae_keras.pipelines import to_float
+from convae_keras.validation import format_shape, require
 
-# Pixels a side that are computed at once, and those around them that are
-# computed too and thrown away: more than our networks see of a neighbourhood.
+# `restore`: pixels on each side of a tile, and of the margin around it, which is
+# wider than what a pixel of our networks' output depends on.
 TILE, MARGIN = 256, 32
+
+# `cuts`: pixels that go through a network at once.
+BATCH_PIXELS = 200_000
+
+# `cuts`: positions of the code on each side of a tile, and of the margin around
+# it, which is wider than what up to three convolutions there depend on.
+CODE_TILE, CODE_MARGIN = 32, 5
 
 
 def restore(model, image):
-    """Runs one image of any size through a model, tile by tile.
+    """Returns an image of any size, restored by a model tile by tile.
 
-    Tiles overlap by 64 pixels, more than `restorer`'s default network sees
-    around a pixel, so that there are no seams: the result is that of the whole
-    image at once. Outside its borders the image is mirrored. Memory holds one
-    tile of the network's insides, whatever the image's size.
+    The result is that of the whole image at once, mirrored at its borders, for
+    models that depend on at most 32 pixels around each (`restorer`'s default
+    network does). Memory use does not depend on the size of the image.
 
     Args:
-        model: `keras.Model` from images to images; with a fixed input size, for
-            images of that size only. One of one channel works on each channel
-            of the image by itself; one of three takes a grey image three times.
+        model: `keras.Model` from images to images. One with a fixed input size
+            takes images of that size only. A model of one channel is applied to
+            each channel of the image; a model of three gets a grayscale image
+            three times, and the mean of its outputs is returned.
         image: uint8 `(height, width, channels)`, 1 or 3 channels.
 
     Returns:
         uint8 `(scale * height, scale * width, channels)`.
 
     Raises:
-        ValueError: if the image does not fit the model.
+        ValueError: if the model cannot take the image.
     """
     channels, needed = image.shape[2], model.input_shape[3]
     if channels == needed:
-        return _restore(model, image)
-    expect({channels, needed} == {1, 3}, "image", f"of {needed} channels", channels)
+        return _restore_tiles(model, image)
+    fits = {channels, needed} == {1, 3}
+    require(fits, f"`image` must have {needed} channels. Received: {channels}")
     if needed == 1:
         planes = (image[..., i : i + 1] for i in range(channels))
-        return np.concatenate([_restore(model, plane) for plane in planes], axis=-1)
-    grey = _restore(model, np.repeat(image, 3, axis=-1)).mean(axis=-1, keepdims=True)
-    return np.round(grey).astype("uint8")
+        return np.concatenate([_restore_tiles(model, x) for x in planes], axis=-1)
+    outputs = _restore_tiles(model, np.repeat(image, 3, axis=-1))
+    return np.round(outputs.mean(axis=-1, keepdims=True)).astype("uint8")
 
 
-def _restore(model, image):
-    if None not in model.input_shape[1:]:
-        sides = f"{model.input_shape[1:]}, the only size that the model takes"
-        expect(image.shape == model.input_shape[1:], "image", sides, image.shape)
-        return _run(model, image)
+def _restore_tiles(model, image):
+    size = model.input_shape[1:]
+    if None not in size:
+        expected = f"`image` must be {format_shape(size)}, the model's only input size"
+        got = format_shape(image.shape)
+        require(image.shape == size, f"{expected}. Received: {got}")
+        return _predict(model, image)
     height, width, channels = image.shape
     scale = model.compute_output_shape((1, TILE, TILE, channels))[1] // TILE
     after = [MARGIN + -side % TILE for side in (height, width)]
     margins = [(MARGIN, after[0]), (MARGIN, after[1]), (0, 0)]
     padded = np.pad(image, margins, "symmetric")
     output = np.empty((scale * height, scale * width, channels), "uint8")
-    inner = slice(scale * MARGIN, scale * (MARGIN + TILE))
+    inner, step = slice(scale * MARGIN, scale * (MARGIN + TILE)), scale * TILE
     for top in range(0, height, TILE):
         for left in range(0, width, TILE):
             rows, columns = (slice(at, at + TILE + 2 * MARGIN) for at in (top, left))
-            tile = _run(model, padded[rows, columns])[inner, inner]
-            place = output[scale * top :, scale * left :][
-                : scale * TILE, : scale * TILE
-            ]
-            place[...] = tile[: len(place), : place.shape[1]]
+            tile = _predict(model, padded[rows, columns])[inner, inner]
+            target = output[scale * top :, scale * left :][:step, :step]
+            target[...] = tile[: len(target), : target.shape[1]]
     return output
 
 
-def _run(model, image):
+def _predict(model, image):
+    """Returns a model's output for one uint8 image, as uint8."""
     low, high = pixel_range(model)
-    inputs = image[np.newaxis].astype("float32") / 255 * (high - low) + low
-    outputs = (np.asarray(model.predict_on_batch(inputs))[0] - low) / (high - low)
-    return np.round(255 * outputs.clip(0, 1)).astype("uint8")
-
-
-# Pixels that go through a network at once.
-BATCH_PIXELS = 200_000
-
-
-# Positions of the code: of a tile's side, and of what is computed around it and
-# thrown away, which is more than a network of up to three convolutions there sees.
-CODE_TILE, CODE_MARGIN = 32, 5
+    inputs = to_float(image[np.newaxis], (low, high))
+    outputs = np.asarray(model.predict_on_batch(inputs)[0], "float32")
+    outputs = ((outputs - low) / (high - low)).clip(0, 1)
+    return np.round(255 * outputs).astype("uint8")
 
 
 @dataclass(frozen=True)
 class Cut:
-    """One part of a batch of images, and of their codes: tuples of slices.
+    """A part of a batch of images and of their codes: tuples of slices.
 
     Attributes:
-        images, codes: what goes into a network, with a margin.
-        inner_images, inner_codes: what of its result is without margin.
-        own_images, own_codes: where that belongs.
+        images, codes: what goes into the encoder and into the decoder, with a
+            margin.
+        inner_images, inner_codes: the part of the output without its margin.
+        own_images, own_codes: where that part belongs in the whole arrays.
     """
 
     images: tuple
@@ -100,47 +116,49 @@ class Cut:
     own_codes: tuple = None
 
 
-def cuts(shape, inside):
-    """Cuts images up.
+def cuts(shape, code_shape):
+    """Cuts a batch of images and their codes into parts for a codec.
 
     Args:
         shape: `(n, height, width, channels)` of the images.
-        inside: that of their codes: `(n, numbers)`, which have no place in the
-            image, or `(n, rows, columns, numbers)`.
+        code_shape: shape of their codes: `(n, channels)`, of images that are
+            never cut, or `(n, rows, columns, channels)`.
 
     Yields:
-        `Cut`.
+        `Cut`. Together they cover every pixel and every code once.
     """
-    size = max(1, BATCH_PIXELS // (shape[1] * shape[2]))
+    pixels = shape[1] * shape[2]
+    size = max(1, BATCH_PIXELS // pixels)
     for start in range(0, shape[0], size):
-        part = slice(start, start + size)
-        if len(inside) == 2 or shape[1] * shape[2] <= BATCH_PIXELS:
-            yield Cut((part,), (part,), own_images=(part,), own_codes=(part,))
+        batch = slice(start, start + size)
+        if len(code_shape) == 2 or pixels <= BATCH_PIXELS:
+            yield Cut((batch,), (batch,), own_images=(batch,), own_codes=(batch,))
         else:
-            yield from _tiles(part, shape, inside)
+            yield from _tiles(batch, shape, code_shape)
 
 
-def _tiles(part, shape, inside):
-    # Each pooling halves and rounds up: pixels of a side that one position tells.
-    side, positions = max(zip(shape[1:3], inside[1:3], strict=True))
+def _tiles(batch, shape, code_shape):
+    # Each pooling halves and rounds up: pixels on each side of a position.
+    side, positions = max(zip(shape[1:3], code_shape[1:3], strict=True))
     stride = 1 << (-(-side // positions) - 1).bit_length()
-    for row in range(0, inside[1], CODE_TILE):
-        for column in range(0, inside[2], CODE_TILE):
-            spans = _span(row, inside[1]), _span(column, inside[2])
+    every = slice(None)
+    for row in range(0, code_shape[1], CODE_TILE):
+        for column in range(0, code_shape[2], CODE_TILE):
+            spans = _span(row, code_shape[1]), _span(column, code_shape[2])
             yield Cut(
-                *_slices(part, [(a, d) for a, _, _, d in spans], stride),
-                *_slices(slice(None), [(b - a, c - a) for a, b, c, _ in spans], stride),
-                *_slices(part, [(b, c) for _, b, c, _ in spans], stride),
+                *_slices(batch, [(a, d) for a, _, _, d in spans], stride),
+                *_slices(every, [(b - a, c - a) for a, b, c, _ in spans], stride),
+                *_slices(batch, [(b, c) for _, b, c, _ in spans], stride),
             )
 
 
 def _span(start, end):
-    """Where a tile with its margin begins, the tile itself begins, and both end."""
+    """Returns where a tile with margin begins, where without, and both ends."""
     stop = min(start + CODE_TILE, end)
     return max(start - CODE_MARGIN, 0), start, stop, min(stop + CODE_MARGIN, end)
 
 
-def _slices(first, spans, stride):
-    """The same place in images and in codes."""
-    in_images = (slice(stride * a, stride * b) for a, b in spans)
-    return (first, *in_images), (first, *(slice(a, b) for a, b in spans))
+def _slices(batch, spans, stride):
+    """Returns the same region as slices of images and of codes."""
+    of_images = (slice(stride * a, stride * b) for a, b in spans)
+    return (batch, *of_images), (batch, *(slice(a, b) for a, b in spans))

@@ -1,4 +1,4 @@
-"""Images to learn from: named sets, folders, and photographs in patches."""
+"""Loads images: named data sets, `.npz` files, folders, and patches of photographs."""
 
 from convae_keras.data.patches import photographs
 from convae_keras.data.sources import Images, load_images

@@ -1,4 +1,4 @@
-"""A folder of somebody's images, read into arrays of one size and one kind."""
+"""Reads a folder of images into arrays of one size, split in three."""
 
 import math
 import shutil
@@ -13,80 +13,79 @@ from convae_keras.data.image_files import (
     FITS,
     FORMATS,
     MODES,
+    check_color,
     image_paths,
     in_threads,
     open_image,
     read_image,
     skipped_message,
 )
-from convae_keras.validation import expect
+from convae_keras.validation import require
 
 SPLITS = ("train", "val", "test")
 
+# Missing splits are taken from the training images in this order: one image in
+# 10 for testing, then one in 12 of the rest for validation.
+ONE_IN = {"test": 10, "val": 12}
 
-# What is missing is carved from the training images, in this order: a tenth of
-# them, a twelfth of those that are left.
-SHARES = {"test": 10, "val": 12}
+# Images that all have one size, at most this on each side, keep it; all others
+# are resized to 64 × 64.
+LARGEST_KEPT_SIZE = 128
 
-
-# Images of one size keep it up to this side; all others come to 64 × 64.
-LARGEST_KEPT_SIDE = 128
-
-
-# Bytes. A larger set of decoded images lives in a file, not in memory.
+# Bytes. Larger sets of decoded images are kept in a file instead of in memory.
 MEMORY_LIMIT = 2**30
 
 
 def read_folder(folder, image_size=None, color=None, fit="crop", seed=0):
-    """Reads the images in a folder, and in the folders inside it.
+    """Reads the images in a folder and its subfolders.
 
-    PNG, JPEG, WebP, BMP and TIFF are read, of any size and kind (grey, colour,
-    palette, CMYK, 1 to 16 bits). They are turned as their EXIF orientation
-    says, laid over white where they are transparent, and brought to one size.
-    Hidden files and folders are left alone. A file that cannot be read is
-    skipped, and a warning names it.
+    PNG, JPEG, WebP, BMP and TIFF files are read, of any size and color mode
+    (grayscale, color, palette, CMYK, 1 to 16 bits a channel). Images are rotated
+    as their EXIF orientation says, composited over white where they are
+    transparent, and resized to one size. Hidden files and folders are ignored.
+    Files that cannot be read are skipped, and named in a warning.
 
-    A folder `train/` makes `train/`, `val/` and `test/` the splits, and what
-    lies elsewhere is left out with a warning. Without `train/` all images are
-    taken for training images. Of those, if there is no `test/`, a tenth become
-    the test set, and then, if there is no `val/`, a twelfth the validation set.
+    Subfolders `train/`, `val/` and `test/` are the splits; images outside of
+    them are left out with a warning. Without `train/`, all images are training
+    images. If there is no `test/`, a tenth of the training images become the
+    test set, and if there is no `val/`, a twelfth of the rest the validation set.
 
-    Folders inside a split are labels: the label of an image is the path from
-    the split to its folder. A split without folders has no labels.
+    Subfolders of a split are class names: the label of an image is the path from
+    the split to its folder. A split without subfolders has no labels.
 
     Args:
         folder: path.
         image_size: int or `(height, width)`. None for the size of the files if
-            it is the same for all, with no side above 128, and else 64 × 64.
-        color: `"grey"`, `"rgb"`, or None for grey if every file is of a grey
-            kind (WebP files never are).
-        fit: `"crop"` to cut what stands over around the centre, or `"pad"` to
-            add black margins.
-        seed: int. Each split stands in an order drawn from it, never in the
-            order of the files, which is often the order of the labels.
+            it is the same for all and neither side exceeds 128, else 64 × 64.
+        color: `"grayscale"` (or `"grey"`), `"rgb"`, or None for grayscale if
+            all files are grayscale (WebP files never are).
+        fit: `"crop"` to crop to the center, or `"pad"` to add black margins.
+        seed: int. Each split is shuffled with it, since the order of the files
+            is often the order of the labels.
 
     Returns:
         dict of `x_train`, `x_val`, `x_test`: uint8 `(n, height, width,
         channels)`; `y_train`, `y_val`, `y_test`: int64 `(n,)`, or None without
-        labels; `class_names`: tuple of str, the label that each int stands for.
-        Above 1 GiB of pixels (`MEMORY_LIMIT`) the `x` are `np.memmap`, whose
-        nameless files lie among the system's temporary ones (`TMPDIR` says
-        where) and are gone when the arrays are.
+        labels; `class_names`: tuple of str, the name of each label. With more
+        than 1 GiB of pixels (`MEMORY_LIMIT`) the `x` are `np.memmap`; their
+        unnamed files are in the system's temporary folder (`TMPDIR`) and are
+        deleted with the arrays.
 
     Raises:
-        ValueError: if there is no such folder, no readable image or too few to
-            split, for an option that does not exist, or if the temporary file
-            has no room on the disk.
+        ValueError: if the folder does not exist, or has no readable image or too
+            few to split; for invalid options; or if the disk has no space for
+            the temporary file.
     """
-    folder, size = Path(folder), _checked(image_size, color, fit)
-    expect(folder.is_dir(), "folder", "a folder of images", f"'{folder}'")
-    splits = arrange(folder, seed)
+    folder, size = Path(folder), _check_options(image_size, color, fit)
+    expected = "`folder` must be a folder of images"
+    require(folder.is_dir(), f"{expected}. Received: '{folder}'")
+    splits = find_splits(folder, seed)
     files = [folder / path for inside in splits.values() for path, _ in inside]
-    headers = in_threads(_header, files, "looking at")
+    headers = in_threads(_read_header, files, "reading sizes")
     headers = [header for header in headers if not isinstance(header, str)]
     size = size or _common_size({size for size, _ in headers})
-    kind = "grey" if all(is_grey for _, is_grey in headers) else "rgb"
-    mode = MODES[color or kind]
+    found = "grayscale" if all(is_gray for _, is_gray in headers) else "rgb"
+    mode = MODES[color or found]
     shape = (*size, len(mode))  # "L" has one channel, "RGB" three
     on_disk = len(files) * math.prod(shape) > MEMORY_LIMIT
 
@@ -104,68 +103,61 @@ def read_folder(folder, image_size=None, color=None, fit="crop", seed=0):
     if skipped:
         skipped = dict(sorted(skipped.items()))
         warnings.warn(skipped_message(skipped, len(files), folder), stacklevel=2)
-    readable = f"a folder of readable images ({', '.join(FORMATS)}) to train on"
-    expect("x_train" in parts, "folder", readable, f"none in '{folder}'")
+    formats = ", ".join(FORMATS)
+    readable = f"`folder` must contain readable images ({formats}) to train on"
+    require("x_train" in parts, f"{readable}. None found in '{folder}'.")
     return {**carve(parts, folder), "class_names": tuple(numbers)}
 
 
 def carve(parts, origin):
-    """Splits that are missing are taken from the end of the training images.
+    """Takes the splits that are missing from the end of the training images.
 
     Args:
-        parts: dict of `x_train`, `y_train` and, if they are there, the same of
-            `val` and `test`. The `y` may be None.
-        origin: what a complaint names.
+        parts: dict of `x_train`, `y_train` and optionally the same of `val` and
+            `test`. The `y` may be None. Anything else is kept as it is.
+        origin: str, where they come from, for error messages.
 
     Returns:
-        dict of all six; what is carved is a view.
+        dict with all six; the splits taken from `x_train` are views.
 
     Raises:
-        ValueError: if there are fewer training images than splits to fill.
+        ValueError: if there are too few training images, or their labels are
+            more or fewer.
     """
-    missing = [split for split in SHARES if f"x_{split}" not in parts]
+    missing = [split for split in ONE_IN if f"x_{split}" not in parts]
     n, needed = len(parts["x_train"]), 1 + len(missing)
-    enough = f"at least {needed} images, to be split into train, {', '.join(missing)}"
-    expect(n >= needed, "x_train", enough, f"{n} in '{origin}'")
+    expected = f"`x_train` needs at least {needed} images, to split off {missing}"
+    require(n >= needed, f"{expected}. Received: {n} in '{origin}'")
+    labels = n if parts["y_train"] is None else len(parts["y_train"])
+    require(labels == n, f"`y_train` must have {n} labels. Received: {labels}")
     parts = dict(parts)
     for split in missing:
-        n -= max(1, n // SHARES[split])
-        for letter in "xy":
-            whole = parts[f"{letter}_train"]
-            halves = (None, None) if whole is None else (whole[:n], whole[n:])
-            parts[f"{letter}_train"], parts[f"{letter}_{split}"] = halves
+        n -= max(1, n // ONE_IN[split])
+        for kind in "xy":
+            rows = parts[f"{kind}_train"]
+            pair = (None, None) if rows is None else (rows[:n], rows[n:])
+            parts[f"{kind}_train"], parts[f"{kind}_{split}"] = pair
     return parts
 
 
-def _checked(image_size, color, fit):
-    """`(height, width)` or None, after the options were looked at."""
-    expect(color in (None, *MODES), "color", f"None or in {[*MODES]}", repr(color))
-    expect(fit in FITS, "fit", f"in {[*FITS]}", repr(fit))
-    if image_size is None:
-        return None
-    size = np.ravel(image_size)
-    good = size.dtype.kind in "iu" and size.size in (1, 2) and size.min() >= 1
-    expect(good, "image_size", "a positive int, or (height, width)", repr(image_size))
-    return tuple(np.broadcast_to(size, 2).tolist())
-
-
-def arrange(folder, seed):
-    """Finds the images in a folder and in the folders inside it.
+def find_splits(folder, seed):
+    """Finds the images in a folder and its subfolders, by split and label.
 
     Args:
         folder: `Path`.
         seed: int, for the order.
 
     Returns:
-        dict from each split there is to its files, shuffled: pairs of a path,
-        from the folder on, and a label or None.
+        dict from each existing split to its files, shuffled: pairs of a path,
+        relative to `folder`, and a label or None.
 
     Raises:
-        ValueError: if there is a `val/` or `test/` and no `train/`.
+        ValueError: if there is a `val/` or `test/` but no `train/`.
     """
     paths = image_paths(folder)
     tops = {path.split("/")[0] for path in paths if "/" in path} & set(SPLITS)
-    expect("train" in tops or not tops, "folder", "one with `train/` too", sorted(tops))
+    expected = "`folder` must contain `train/` beside `val/` or `test/`"
+    require("train" in tops or not tops, f"{expected}. Received: {sorted(tops)}")
     splits = {"train": paths}
     if tops:
         splits = {s: [p for p in paths if p.startswith(f"{s}/")] for s in SPLITS}
@@ -176,7 +168,7 @@ def arrange(folder, seed):
     for split, inside in splits.items():
         start = len(f"{split}/") if tops else 0
         labels = [PurePath(path[start:]).parent.as_posix() for path in inside]
-        # Images beside the folders of labels make a class of their own, ".".
+        # Images beside the folders of labels form a class of their own, ".".
         labels = [None] * len(labels) if {*labels} == {"."} else labels
         # Unlike `default_rng`, it promises the same order in every NumPy.
         order = np.random.RandomState(seed).permutation(len(inside))
@@ -184,24 +176,37 @@ def arrange(folder, seed):
     return splits
 
 
-def _header(path):
-    """`(height, width)`, and whether the kind of file is grey."""
+def _check_options(image_size, color, fit):
+    """Validates the options; returns `(height, width)`, or None."""
+    check_color(color)
+    require(fit in FITS, f"`fit` must be one of {[*FITS]}. Received: {fit!r}")
+    if image_size is None:
+        return None
+    size = np.ravel(image_size)
+    valid = size.dtype.kind in "iu" and size.size in (1, 2) and size.min() >= 1
+    expected = "`image_size` must be a positive int or (height, width)"
+    require(valid, f"{expected}. Received: {image_size!r}")
+    return tuple(np.broadcast_to(size, 2).tolist())
+
+
+def _read_header(path):
+    """Returns `(height, width)`, and whether the file is grayscale."""
     with open_image(path) as image:
-        is_grey = image.mode in ("1", "L", "LA") or image.mode.startswith("I")
+        is_gray = image.mode in ("1", "L", "LA") or image.mode.startswith("I")
         width, height = image.size
-        # Which way up matters only where the size may be kept.
-        if width != height and max(image.size) <= LARGEST_KEPT_SIDE:
+        # The orientation matters only where the size may be kept.
+        if width != height and max(image.size) <= LARGEST_KEPT_SIZE:
             width, height = ImageOps.exif_transpose(image).size
-    return (height, width), is_grey
+    return (height, width), is_gray
 
 
 def _common_size(sizes):
     size = next(iter(sizes), (64, 64))
-    return size if len(sizes) == 1 and max(size) <= LARGEST_KEPT_SIDE else (64, 64)
+    return size if len(sizes) == 1 and max(size) <= LARGEST_KEPT_SIZE else (64, 64)
 
 
 def _fill(x, paths, mode, fit):
-    """Reads images into the first rows of `x`; `{i: why}` of those that cannot be."""
+    """Reads images into the first rows of `x`; returns `{i: error}` of the others."""
     height, width = x.shape[1:3]
 
     def read(i):
@@ -212,19 +217,19 @@ def _fill(x, paths, mode, fit):
     errors = {i: error for i, error in enumerate(results) if error is not None}
     kept = (i for i in range(len(paths)) if i not in errors)
     for row, i in enumerate(kept):
-        if row != i:  # closes a gap in place: no second copy of all
+        if row != i:  # closes a gap in place, without a second copy of the array
             x[row] = x[i]
     return errors
 
 
 def _allocate(shape, on_disk):
-    """An array of bytes to be filled."""
-    if not on_disk or 0 in shape:  # a file of no bytes cannot be mapped
+    """Returns an uninitialized uint8 array, in memory or in a temporary file."""
+    if not on_disk or 0 in shape:  # an empty file cannot be mapped
         return np.empty(shape, "uint8")
     place, size = tempfile.gettempdir(), math.prod(shape)
     free = shutil.disk_usage(place).free
-    room = f"a folder with {size:,} bytes free, for {shape[0]:,} images"
-    expect(size <= free, "TMPDIR", room, f"'{place}' with {free:,}")
-    # The file has no name, or loses it here; what is mapped lives on.
+    expected = f"`TMPDIR` must have {size:,} bytes free, for {shape[0]:,} images"
+    require(size <= free, f"{expected}. Received: '{place}' with {free:,}")
+    # The file has no name, or loses it here; its mapping remains valid.
     with tempfile.TemporaryFile(dir=place) as file:
         return np.memmap(file, "uint8", "w+", shape=shape)

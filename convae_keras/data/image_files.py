@@ -100,6 +100,20 @@ def check_paths(source, destination):
         require(str(path), f"`{name}` must be a path. Received: {path!r}")
 
 
+def check_writable(path):
+    """Raises an error if a file, or the folders on the way to it, cannot be created.
+
+    Args:
+        path: `Path` of the file.
+
+    Raises:
+        ValueError: if permission is denied.
+    """
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    writable = os.access(folder, os.W_OK)
+    require(writable, f"Cannot write to '{folder}': permission denied.")
+
+
 def check_not_existing(paths, overwrite):
     """Raises an error if files would be overwritten.
 

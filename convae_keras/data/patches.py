@@ -1,4 +1,4 @@
-"""Photographs cut into patches at their own size, to learn restoration from."""
+"""Cuts photographs into patches at full resolution, to train restorers on."""
 
 import math
 import warnings
@@ -9,12 +9,18 @@ import skimage
 import sklearn.datasets
 from PIL import Image, ImageOps
 
-from convae_keras.data.folders import SPLITS, arrange, carve
-from convae_keras.data.image_files import MODES, as_mode, open_image, skipped_message
-from convae_keras.validation import expect
+from convae_keras.data.folders import SPLITS, carve, find_splits
+from convae_keras.data.image_files import (
+    MODES,
+    as_mode,
+    check_color,
+    open_image,
+    skipped_message,
+)
+from convae_keras.validation import require
 
-# What scikit-image and scikit-learn ship, in parts drawn by name, once. Left out
-# are pictures that are mostly black or flat: learning from them, a network takes
+# The photographs that scikit-image and scikit-learn ship, split by file. Images
+# that are mostly black or flat are left out: a network trained on them takes
 # every detail for noise.
 PHOTOGRAPHS = {
     "train": (
@@ -33,71 +39,73 @@ PHOTOGRAPHS = {
 }
 
 
-# Pixels a side. It divides by 2, 3 and 4, the usual scales.
+# Pixels on each side. Divisible by 2, 3 and 4, the usual scales.
 PATCH_SIZE = 72
 
-
-# A folder of large photographs gives no more patches than this, in all.
+# Largest number of patches taken from a folder, in all.
 MOST_PATCHES = 20_000
 
-
+# Subfolders of corrupted images and of the clean images of the same names.
 PAIRED = ("input", "target")
 
 
 def photographs(split, color="rgb"):
-    """Photographs that come with scikit-image and scikit-learn, in colour.
+    """Returns photographs that come with scikit-image and scikit-learn.
 
     Args:
-        split: `"train"` (nine, four of them grey), `"val"` (two, one of them
-            grey) or `"test"` (three).
-        color: `"rgb"`, or `"grey"` for their luma alone.
+        split: `"train"` (nine, four of them grayscale), `"val"` (two, one of
+            them grayscale) or `"test"` (three).
+        color: `"rgb"`, or `"grayscale"` (or `"grey"`) for their luma.
 
     Returns:
-        dict from a file's name to uint8 `(height, width, channels)`.
+        dict from file name to uint8 `(height, width, channels)`.
 
     Raises:
-        ValueError: if there is no such split or color.
+        ValueError: for an unknown split or color.
     """
-    expect(split in PHOTOGRAPHS, "split", f"in {[*PHOTOGRAPHS]}", repr(split))
-    expect(color in MODES, "color", f"in {[*MODES]}", repr(color))
-    homes = (
+    known = split in PHOTOGRAPHS
+    require(known, f"`split` must be one of {[*PHOTOGRAPHS]}. Received: {split!r}")
+    known = color in MODES
+    require(known, f"`color` must be one of {[*MODES]}. Received: {color!r}")
+    folders = (
         Path(skimage.__file__).parent / "data",
         Path(sklearn.datasets.__file__).parent / "images",
     )
     found = {}
     for name in PHOTOGRAPHS[split]:
-        path = next(home / name for home in homes if (home / name).exists())
+        path = next(p / name for p in folders if (p / name).exists())
         with open_image(path) as image:
             found[name] = np.atleast_3d(np.asarray(as_mode(image, MODES[color])))
     return found
 
 
 def photograph_patches(patch_size=PATCH_SIZE, color="rgb"):
-    """Patches of those photographs.
+    """Returns patches of those photographs, split by photograph.
 
     Args:
-        patch_size: int, a side in pixels.
-        color: `"rgb"`, or `"grey"` for their luma alone.
+        patch_size: int from 3 to 150, pixels on each side.
+        color: `"rgb"`, or `"grayscale"` (or `"grey"`) for their luma.
 
     Returns:
         dict of `x_train`, `x_val`, `x_test`: uint8 `(n, patch_size, patch_size,
-        channels)`, no two of them with a photograph in common. Those to train on
-        overlap, are taken from each photograph at its own and at half its size,
-        and half of them are coloured by chance.
+        channels)`. The training patches overlap, are taken from each photograph
+        at full and at half size, and half of them have their colors changed at
+        random.
 
     Raises:
-        ValueError: if `patch_size` is larger than the smallest of them at half
-            its size, or no positive int.
+        ValueError: if `patch_size` is not an int from 3 to 150, the size of the
+            smallest photograph at half size; or for an unknown color.
     """
-    good = isinstance(patch_size, int) and 3 <= patch_size <= 150
-    expect(good, "patch_size", "an int from 3 to 150", repr(patch_size))
+    valid = isinstance(patch_size, int) and 3 <= patch_size <= 150
+    expected = "`patch_size` must be an int from 3 to 150"
+    require(valid, f"{expected}. Received: {patch_size!r}")
     parts = {}
     for split in SPLITS:
         images = photographs(split, color).values()
         if split == "train":
             halves = [np.atleast_3d(_half(np.squeeze(image))) for image in images]
             patches = [cut(i, patch_size, patch_size // 3) for i in [*images, *halves]]
-            parts["x_train"] = _coloured(np.concatenate(patches))
+            parts["x_train"] = _vary_colors(np.concatenate(patches))
         else:
             patches = [cut(image, patch_size) for image in images]
             parts[f"x_{split}"] = np.concatenate(patches)
@@ -109,31 +117,31 @@ def _half(image):
     return np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BICUBIC))
 
 
-def _coloured(patches):
-    """Half of the patches with their channels exchanged, dimmed and lifted.
+def _vary_colors(patches):
+    """Permutes the channels of half of the patches, and reduces their contrast.
 
-    So few photographs hold few colours, and a network that has mostly seen grey
-    ones bleaches a red flower.
+    So few photographs contain few colors, and a network trained mostly on gray
+    ones would desaturate a red flower.
     """
     n, channels = len(patches), patches.shape[-1]
     random = np.random.RandomState(1)
     gain = random.uniform(0.3, 1, (n, 1, 1, channels))
-    lift = random.uniform(0, 255 * (1 - gain))
+    offset = random.uniform(0, 255 * (1 - gain))
     orders = np.argsort(random.uniform(size=(n, 1, 1, channels)), axis=-1)
     chosen = random.uniform(size=n) < 0.5
-    coloured = np.take_along_axis(patches[chosen], orders[chosen], axis=-1)
-    coloured = np.round(coloured * gain[chosen] + lift[chosen])
-    patches[chosen] = coloured.astype("uint8")
+    varied = np.take_along_axis(patches[chosen], orders[chosen], axis=-1)
+    varied = np.round(varied * gain[chosen] + offset[chosen])
+    patches[chosen] = varied.astype("uint8")
     return patches
 
 
 def cut(image, size, stride=None):
-    """All patches on a grid; what is left at the bottom and right is left out.
+    """Returns all patches on a grid; a remainder at the bottom and right is lost.
 
     Args:
-        image: array `(height, width, channels)`, no side below `size`.
-        size: int, a patch's side, in pixels.
-        stride: int, from one patch to the next; None for `size`.
+        image: array `(height, width, channels)`, each side at least `size`.
+        size: int, pixels on each side of a patch.
+        stride: int, pixels from one patch to the next; None for `size`.
 
     Returns:
         array `(n, size, size, channels)`, row by row.
@@ -145,56 +153,52 @@ def cut(image, size, stride=None):
 
 
 def is_paired(folder):
-    """Whether a folder holds damaged images in `input/`, whole in `target/`."""
+    """Returns whether a folder has subfolders `input/` and `target/`."""
     return all((Path(folder) / name).is_dir() for name in PAIRED)
 
 
 def read_patches(folder, patch_size=PATCH_SIZE, color=None, seed=0):
     """Cuts the images in a folder into patches, without resizing them.
 
-    Folders `input/` and `target/` hold the damaged and the whole version of
-    each image under the same name. Where the whole ones are larger, by one
-    whole factor, so are their patches. Splits are by file, as in `read_folder`;
-    labels are not read.
+    Subfolders `input/` and `target/` contain the corrupted and the clean version
+    of each image under the same name. If the targets are larger by an integer
+    factor, so are their patches. Splits are by file, as in `read_folder`; labels
+    are not read.
 
     Args:
         folder: path.
-        patch_size: int, a side in pixels, of the damaged where there are pairs.
+        patch_size: int, pixels on each side of a patch (of an input, for pairs).
             Smaller images are skipped, and named in a warning.
-        color: `"grey"`, `"rgb"`, or None for `"rgb"`.
-        seed: int, for the order of the files, and for which patches are taken
-            where there are more than 20,000 in all (`MOST_PATCHES`).
+        color: `"grayscale"` (or `"grey"`), `"rgb"`, or None for `"rgb"`.
+        seed: int, for the order of the files, and for the choice of patches if
+            there are more than 20,000 (`MOST_PATCHES`).
 
     Returns:
         dict of `x_train`, `x_val`, `x_test`: uint8 `(n, height, width,
         channels)`, and for pairs `inputs_train`, `inputs_val`, `inputs_test`.
 
     Raises:
-        ValueError: if an image has no partner, or the two do not fit; if a
-            split is left without a patch, or for an option that does not exist.
+        ValueError: if an image has no partner, or their sizes do not match; if a
+            split has no patch; or for invalid options.
     """
     folder, rng = Path(folder), np.random.default_rng(seed)
-    expect(color in (None, *MODES), "color", f"None or in {[*MODES]}", repr(color))
-    whole = isinstance(patch_size, int) and patch_size > 0
-    expect(whole, "patch_size", "a positive int", repr(patch_size))
-    files, parts, skipped = _files(folder, seed), {}, {}
+    check_color(color)
+    valid = isinstance(patch_size, int) and patch_size > 0
+    expected = "`patch_size` must be a positive int"
+    require(valid, f"{expected}. Received: {patch_size!r}")
+    files, parts, skipped = _find_files(folder, seed), {}, {}
     count = sum(map(len, files.values()))
     most = math.ceil(MOST_PATCHES / count)
     for split in SPLITS:
         found = []
         for path in files[f"x_{split}"]:
-            try:
-                images = _read(folder, path, MODES[color or "rgb"])
-            except Exception as error:  # Pillow meets broken files with many kinds
-                skipped[path] = type(error).__name__
-                continue
-            if min(images[-1].shape[:2]) < patch_size:
-                skipped[path] = f"smaller than {patch_size} pixels"
-                continue
-            _check_pair(path, images)
-            found.append(_cut_alike(images, patch_size, most, rng))
-        wanted = f"with images of {patch_size} pixels (--patch-size) to {split} on"
-        expect(found, "folder", wanted, skipped_message(skipped, count, folder))
+            images = _read(folder, path, MODES[color or "rgb"], patch_size, skipped)
+            if images is not None:
+                _check_sizes(path, images)
+                found.append(_cut_alike(images, patch_size, most, rng))
+        expected = f"`folder` must have {split} images of {patch_size} pixels"
+        why = f"(--patch-size). {skipped_message(skipped, count, folder)}"
+        require(found, f"{expected} {why}")
         names = ("x", "inputs")[: len(found[0])]
         for name, patches in zip(names, zip(*found, strict=True), strict=True):
             parts[f"{name}_{split}"] = np.concatenate(patches)
@@ -203,49 +207,58 @@ def read_patches(folder, patch_size=PATCH_SIZE, color=None, seed=0):
     return parts
 
 
-def _files(folder, seed):
-    """Paths by split, of the whole images; each of a pair was looked for."""
-    home = folder / "target" if is_paired(folder) else folder
-    splits = arrange(home, seed)
-    paths = "/".join(path for inside in splits.values() for path, _ in inside)
-    lost = sorted(part for part in {*paths.split("/")} if part.lower() in PAIRED)
-    top = "with input/ and target/, so spelt, at its top and all else inside them"
-    expect(is_paired(folder) or not lost, "folder", top, f"'{folder}' with {lost}")
+def _find_files(folder, seed):
+    """Returns lists of paths by split (`x_train`, …); pairs have been checked."""
+    paired = is_paired(folder)
+    splits = find_splits(folder / "target" if paired else folder, seed)
     files = {f"x_{s}": [path for path, _ in inside] for s, inside in splits.items()}
-    if is_paired(folder):
-        inputs = arrange(folder / "input", seed).values()
+    names = {part for path in sum(files.values(), []) for part in path.split("/")}
+    misplaced = sorted(name for name in names if name.lower() in PAIRED)
+    expected = "`folder` must have input/ and target/, so spelled, at its top level"
+    hint = f"and all images inside them. Received: '{folder}' with {misplaced}"
+    require(paired or not misplaced, f"{expected}, {hint}")
+    if paired:
+        inputs = find_splits(folder / "input", seed).values()
         inputs = {path for inside in inputs for path, _ in inside}
         alone = sorted(inputs ^ set(sum(files.values(), [])))
-        wanted = "one with the same names in input/ and target/"
-        expect(not alone, "folder", wanted, f"'{folder}', where alone are {alone[:10]}")
+        expected = "`folder` must have the same names in input/ and target/"
+        require(not alone, f"{expected}. Without a partner: {alone[:10]}")
     files = {key: paths for key, paths in files.items() if paths}
-    expect("x_train" in files, "folder", "a folder of images", f"none in '{folder}'")
+    expected = "`folder` must be a folder of images"
+    require("x_train" in files, f"{expected}. None found in '{folder}'.")
     labels = dict.fromkeys([f"y_{split}" for split in SPLITS])
     files = carve(labels | files, folder)
     return {key: files[key] for key in files if key not in labels}
 
 
-def _read(folder, path, mode):
-    """The image, or of a pair the whole one and then the damaged one."""
-    homes = ("target", "input") if is_paired(folder) else (".",)
+def _read(folder, path, mode, patch_size, skipped):
+    """Returns `[image]`, or `[target, input]`; None if one cannot be used."""
     images = []
-    for home in homes:
-        with open_image(folder / home / path) as image:
-            image = as_mode(ImageOps.exif_transpose(image), mode)
-            images.append(np.atleast_3d(np.asarray(image)))
+    try:
+        for subfolder in ("target", "input") if is_paired(folder) else (".",):
+            with open_image(folder / subfolder / path) as image:
+                image = as_mode(ImageOps.exif_transpose(image), mode)
+                images.append(np.atleast_3d(np.asarray(image)))
+    except Exception as error:  # Pillow raises many kinds for broken files
+        skipped[path] = type(error).__name__
+        return None
+    if min(images[-1].shape[:2]) < patch_size:
+        skipped[path] = f"smaller than {patch_size} pixels"
+        return None
     return images
 
 
-def _check_pair(path, images):
-    whole, damaged = images[0].shape[:2], images[-1].shape[:2]
-    scale = max(1, whole[0] // damaged[0])
-    fits = f"{scale} times its input's {damaged}, like every whole factor"
-    good = whole == tuple(scale * side for side in damaged)
-    expect(good, f"target/{path}", fits, f"{whole}")
+def _check_sizes(path, images):
+    """Raises an error unless a target's size is a multiple of its input's."""
+    target, size = images[0].shape[:2], images[-1].shape[:2]
+    scale = max(1, target[0] // size[0])
+    expected = f"`target/{path}` must be {scale} times as large as its input, {size}"
+    fits = target == (scale * size[0], scale * size[1])
+    require(fits, f"{expected}. Received: {target}")
 
 
 def _cut_alike(images, size, most, rng):
-    """The same patches of each image; `most` of them, drawn by `rng`."""
+    """Returns the same patches of each image: `most` of them, drawn by `rng`."""
     scale = len(images[0]) // len(images[-1])
     sizes = [size] if len(images) == 1 else [scale * size, size]
     patches = [cut(*pair) for pair in zip(images, sizes, strict=True)]

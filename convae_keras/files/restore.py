@@ -1,6 +1,5 @@
-"""A trained model let loose on files of any size."""
+"""Restores image files with a trained model: denoising, enlarging, and so on."""
 
-import os
 import warnings
 from pathlib import Path
 
@@ -12,105 +11,133 @@ from convae_keras.data.image_files import (
     as_mode,
     check_not_existing,
     check_paths,
+    check_writable,
     images_in,
     open_image,
     skipped_message,
 )
 from convae_keras.saving import atomic_write
 from convae_keras.tiling import restore
-from convae_keras.validation import expect
+from convae_keras.validation import require
 
-# What keeps a restored file from losing at once what was gained.
+# High enough that compression does not undo the restoration.
 QUALITY = {".jpg": 95, ".jpeg": 95, ".jfif": 95, ".webp": 95}
 
 
-def apply(model, source, destination, overwrite=False, grey=None):
-    """Runs a model over an image file, or over all that a folder holds.
+def apply(model, source, destination, *, overwrite=False, grey=None):
+    """Applies a model to an image file, or to all images in a folder.
 
-    Names stay, and so do formats (JPEG and WebP are written at quality 95),
-    transparency, colour profiles and all of EXIF, its orientation included
-    (but for TIFF files, which come out upright).
-    What has more than 8 bits a channel comes out with 8. Each file is whole
-    under its final name, or not there.
+    File names and formats are kept (JPEG and WebP are written at quality 95), as
+    are transparency, color profiles and EXIF data. The orientation stays in the
+    EXIF data, except for TIFF files, which are written upright. More than 8 bits
+    a channel are reduced to 8. Files are written atomically.
 
     Args:
         model: `keras.Model` from images to images.
         source: path of an image or a folder.
-        destination: path of an image, or for a folder of a folder; what is
-            missing on the way there is made.
-        overwrite: bool, whether files that exist may be replaced.
-        grey: `keras.Model` for grey images, where `model` is for colour ones: a
-            grey photograph has the same noise in all its channels. None for
-            `model`.
+        destination: path of an image, or of a folder if `source` is one; missing
+            folders are created.
+        overwrite: bool, whether existing files may be replaced.
+        grey: `keras.Model` for grayscale images, if `model` is for color images:
+            the noise of a grayscale photograph is the same in all channels. None
+            for `model`.
 
     Returns:
-        `(written, skipped)`: list of `Path`; dict from the path of a file of
-        the folder that could not be read to why not. A warning names them too.
+        `(written, skipped)`: list of `Path`; dict from the path of each file in
+        the folder that could not be restored to the reason. A warning names them.
 
     Raises:
-        ValueError: before any work, if there is nothing to read, nowhere to
-            write, or a file in the way; and if no image at all could be restored.
+        ValueError: before any work, if there is nothing to read, the destination
+            cannot be written, or files exist there; and if no image at all could
+            be restored.
     """
     check_paths(source, destination)
     source, destination = Path(source), Path(destination)
-    jobs = _jobs(source, destination)
-    place = next(path for path in jobs[0][1].absolute().parents if path.exists())
-    expect(
-        os.access(place, os.W_OK), "destination", "where one can write", f"'{place}'"
-    )
+    jobs = _find_jobs(source, destination)
+    check_writable(jobs[0][1])
     check_not_existing([target for _, target in jobs], overwrite)
     written, skipped = [], {}
-    for path, target in tqdm(jobs, "applying", disable=len(jobs) < 2):
-        try:
-            _apply_to_file(model, grey or model, path, target)
+    for path, target in tqdm(jobs, "restoring", disable=len(jobs) < 2):
+        error = _restore_file(model, grey or model, path, target)
+        if error is None:
             written.append(target)
-        except Exception as error:  # Pillow meets broken files with many kinds
-            if source.is_file():
-                raise ValueError(f"{path} could not be restored: {error}") from error
+        elif source.is_file():
+            raise ValueError(f"{path} could not be restored: {error}") from error
+        else:
             skipped[str(path)] = f"{type(error).__name__}: {error}"
     if skipped:
         message = skipped_message(skipped, len(jobs), source)
-        expect(written, "source", "images that can be restored", message)
+        require(written, f"`source` must have images that can be restored. {message}")
         warnings.warn(message, stacklevel=2)
     return written, skipped
 
 
-def _jobs(source, destination):
-    """Pairs of an image's path and where its restored version goes."""
+def _find_jobs(source, destination):
+    """Returns pairs of an image's path and the path of its restored version."""
     if source.is_file():
         inside = destination.is_dir()
         target = destination / source.name if inside else destination
         known = target.suffix.lower() in Image.registered_extensions()
-        expect(known, "destination", "a name like picture.png", f"'{target}'")
+        expected = "`destination` must be a name like picture.png"
+        require(known, f"{expected}. Received: '{target}'")
         return [(source, target)]
-    # Images in folders called train, val and test are images like others.
+    # Unlike in `read_folder`, subfolders named train, val and test mean nothing.
     _, paths = images_in(source)
-    expect(not destination.is_file(), "destination", "a folder", f"'{destination}'")
+    is_file = destination.is_file()
+    expected = "`destination` must be a folder, like `source`"
+    require(not is_file, f"{expected}. Received: '{destination}'")
+    # Results in there would be restored again by the next call.
     inside = source.resolve() in destination.resolve().parents
-    # The next time, its results would be taken for images to restore.
-    expect(not inside, "destination", f"outside '{source}'", f"'{destination}'")
+    expected = f"`destination` must be outside `source`, '{source}'"
+    require(not inside, f"{expected}. Received: '{destination}'")
     return [(source / path, destination / path) for path in paths]
 
 
-def _apply_to_file(model, grey, path, target):
+def _restore_file(model, grey, path, target):
+    """Restores one file. Returns the error if it could not be, else None."""
+    try:
+        pixels, alpha, metadata = _read(path)
+    except Exception as error:  # Pillow raises many kinds for broken files
+        return error
+    try:
+        pixels = restore(grey if pixels.shape[2] == 1 else model, pixels)
+    except ValueError as error:  # the model does not take this image
+        return error
+    try:
+        _write(pixels, alpha, metadata, target)
+    except (OSError, ValueError) as error:
+        return error
+    return None
+
+
+def _read(path):
+    """Reads an image file.
+
+    Returns:
+        `(pixels, alpha, metadata)`: uint8 `(height, width, 1 or 3)`; image of the
+        alpha channel, or None; dict of the options that keep EXIF data and color
+        profile when saving.
+    """
     with open_image(path) as image:
         image.load()
-    kept = {
-        key: image.info[key] for key in ("exif", "icc_profile") if key in image.info
-    }
+    kept = ("exif", "icc_profile")
+    metadata = {key: image.info[key] for key in kept if key in image.info}
     alpha = None
     if image.has_transparency_data:
         image = image.convert("LA" if image.mode in ("L", "LA") else "RGBA")
         alpha, image = image.getchannel("A"), image.convert(image.mode[:-1])
-    is_grey = image.mode in ("1", "L") or image.mode.startswith("I")
-    pixels = np.atleast_3d(np.asarray(as_mode(image, "L" if is_grey else "RGB")))
-    restored = restore(grey if is_grey else model, pixels)
-    restored = Image.fromarray(restored[..., 0] if is_grey else restored)
-    if alpha:
-        restored.putalpha(alpha.resize(restored.size, Image.Resampling.BICUBIC))
+    is_gray = image.mode in ("1", "L") or image.mode.startswith("I")
+    image = as_mode(image, "L" if is_gray else "RGB")
+    return np.atleast_3d(np.asarray(image)), alpha, metadata
+
+
+def _write(pixels, alpha, metadata, target):
+    """Writes what `_read` returned, in the format of the suffix of `target`."""
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    if alpha is not None:
+        image.putalpha(alpha.resize(image.size, Image.Resampling.BICUBIC))
     suffix = target.suffix.lower()
-    if suffix in QUALITY:
-        kept["quality"] = QUALITY[suffix]
+    options = {"quality": QUALITY[suffix]} if suffix in QUALITY else {}
     target.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(target) as aside:
-        restored.save(aside, **kept)
+    with atomic_write(target) as temporary:
+        image.save(temporary, **metadata, **options)
