@@ -77,6 +77,19 @@ def test_conda_installs_the_same_list():
     assert lines[2:] == ["pip", "pip:", "-r requirements.txt"]
 
 
+def test_the_repository_has_one_address():
+    address = tomllib.loads(_read("pyproject.toml"))["project"]["urls"]["Repository"]
+    ours = address.removeprefix("https://github.com/")
+    found = set()
+    for pattern in ("*.md", "*.cff", "[ne]*/*.ipynb", "results/*", "convae_*/**/*"):
+        for path in ROOT.glob(pattern):
+            if path.suffix in {".md", ".cff", ".ipynb", ".py", ".json"}:
+                text = path.read_text(encoding="utf-8")
+                found |= {*re.findall(r"colab\.[\w./]+?/github/([\w-]+/[\w-]+)", text)}
+                found |= {*re.findall(r"github\.com/([\w-]+/convae[\w-]*)", text)}
+    assert found == {ours}
+
+
 def test_import_touches_no_network():
     code = """
 import sys
