@@ -1,42 +1,81 @@
 # Each target makes its own environment first: only `make` and a Python with
-# venv are assumed. `make` alone says what there is.
+# venv are assumed. `make` alone lists the targets.
 
 DATA ?= $(or $(CONVAE_DATA),mnist)
+MODE ?= lesson
 PYTHONS ?= python3 python3.13 python3.12 python3.11
 # The first of them that runs and fits. TensorFlow has no wheels past 3.13.
 SUITABLE = import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHON ?= $(shell for python in $(PYTHONS); do \
 	"$$python" -c "$(SUITABLE)" 2>/dev/null && echo "$$python" && break; done)
 
-# The stamp is laid last, so that half an environment is not taken for one; its
-# name changes with the folder, since an environment cannot be moved.
-STAMP := .venv/made-for-$(shell pwd | cksum | cut -d " " -f 1)
+# An environment's stamp is written last, so that half an environment is not
+# used; its name changes with the folder, since an environment cannot be moved.
+STAMP := made-for-$(shell pwd | cksum | cut -d " " -f 1)
+# The lower bound of every dependency.
+OLDEST = $(shell sed -n 's/^ *"\{0,1\}\([a-z-]*\)>=\([0-9.]*\),<.*/\1==\2/p' pyproject.toml requirements.txt)
 
 TF_CPP_MIN_LOG_LEVEL ?= 2
 export TF_CPP_MIN_LOG_LEVEL
 
-.PHONY: help run test lab reproduce pretrained clean
+# The tests run in two processes of one thread each, which is faster than one
+# process of two threads. JAX keeps what it compiled for the next time.
+PROCESSES ?= 2
+PARALLEL = -n $(PROCESSES) --dist worksteal
+test check test-oldest test-torch: export TF_NUM_INTRAOP_THREADS = 1
+test check test-oldest test-torch: export TF_NUM_INTEROP_THREADS = 1
+test check test-oldest test-torch: export OMP_NUM_THREADS = 1
+test check test-oldest test-torch: export NPROC = 1
+test: export JAX_COMPILATION_CACHE_DIR = $(CURDIR)/.jax_cache
+test: export JAX_PERSISTENT_COMPILATION_CACHE_MIN_COMPILE_TIME_SECS = 0
+NOTEBOOKS = CONVAE_DATA=mnist5k CONVAE_FAST=1 .venv/bin/pytest -n $(PROCESSES) --dist loadfile \
+	--nbval-lax --nbval-current-env --nbval-cell-timeout=300 notebooks exercises
+
+.PHONY: help run check test test-oldest test-torch lab course-runs time reproduce pretrained clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
-run: $(STAMP)  ## train the reference model and show what it learnt (DATA=mnist, or a folder of images)
+run: .venv/$(STAMP)  ## train the reference model and show its results (DATA=mnist, or a folder of images)
 	.venv/bin/convae train --data "$(DATA)" --preset reference --out runs/reference
 
-test: $(STAMP)  ## every check: style, module, both backends, notebooks
+check: .venv/$(STAMP)  ## the quick checks, two minutes: style, imports, most tests
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
-	KERAS_BACKEND=tensorflow .venv/bin/pytest
-	KERAS_BACKEND=jax .venv/bin/pytest -m "not static"
-	CONVAE_DATA=mnist5k CONVAE_FAST=1 .venv/bin/pytest --nbval-lax --nbval-current-env --nbval-cell-timeout=300 notebooks $(wildcard exercises)
+	.venv/bin/lint-imports --no-cache
+	.venv/bin/deptry .
+	.venv/bin/pytest $(PARALLEL) -m "not slow"
 
-lab: $(STAMP)  ## the course, in JupyterLab
+test: .venv/$(STAMP)  ## every check: style, imports, tests on two backends and in half precision, notebooks
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/lint-imports --no-cache
+	.venv/bin/deptry .
+	.venv/bin/pytest $(PARALLEL)
+	KERAS_BACKEND=jax .venv/bin/pytest $(PARALLEL) -m "not static"
+	CONVAE_HALF=1 .venv/bin/pytest $(PARALLEL) -m "not static"
+	$(NOTEBOOKS)
+	CONVAE_HALF=1 $(NOTEBOOKS)
+
+test-oldest: .venv-oldest/$(STAMP)  ## the tests with the oldest supported version of every dependency
+	.venv-oldest/bin/pytest $(PARALLEL)
+
+test-torch: .venv-torch/$(STAMP)  ## the tests on the PyTorch backend
+	KERAS_BACKEND=torch .venv-torch/bin/pytest $(PARALLEL) -m "not static"
+
+lab: .venv/$(STAMP)  ## the course, in JupyterLab
 	.venv/bin/jupyter lab notebooks
 
-reproduce: $(STAMP)  ## every number of the results table, made again and compared
-	.venv/bin/python results/reproduce.py
+course-runs: .venv/$(STAMP)  ## train the finished runs that the notebooks load
+	.venv/bin/python results/course_runs.py
 
-pretrained: $(STAMP)  ## train the models that ship with the package again
+time: .venv/$(STAMP)  ## the minutes that each notebook takes (MODE=check, lesson or full)
+	.venv/bin/python results/time_notebooks.py $(MODE)
+
+reproduce: .venv/$(STAMP)  ## compute every number of the results table again and compare
+	CONVAE_FULL=1 .venv/bin/python results/reproduce.py
+
+pretrained: .venv/$(STAMP)  ## train the models that ship with the package again
 	.venv/bin/convae train --data "$(DATA)" --preset reference --epochs 20 --out runs/pretrained/reference
 	.venv/bin/convae train --data photographs --task denoise --epochs 30 --out runs/pretrained/denoiser
 	.venv/bin/convae train --data photographs --color grey --task denoise --epochs 30 --out runs/pretrained/denoiser_grey
@@ -44,18 +83,20 @@ pretrained: $(STAMP)  ## train the models that ship with the package again
 	.venv/bin/convae train --data photographs --color grey --task super-resolution --scale 3 --epochs 24 --out runs/pretrained/enlarger_x3
 	.venv/bin/convae train --data "$(DATA)" --task compress --epochs 30 --out runs/pretrained/digits
 	.venv/bin/convae train --data photographs --task compress --epochs 40 --out runs/pretrained/photographs
-	for name in reference denoiser denoiser_grey enlarger_x2 enlarger_x3 digits photographs; do .venv/bin/python -c "from convae_keras.shipped import ship; ship('runs/pretrained/$$name', '$$name')"; done
+	for name in reference denoiser denoiser_grey enlarger_x2 enlarger_x3 digits photographs; do .venv/bin/python -c "from convae_keras.pretrained import ship; ship('runs/pretrained/$$name', '$$name')"; done
 
-clean:  ## remove the environment and the caches; runs/ stays
-	rm -rf .venv build .pytest_cache .ruff_cache .hypothesis *.egg-info
+clean:  ## remove the environments and the caches; runs/ stays
+	rm -rf .venv .venv-oldest .venv-torch build .pytest_cache .ruff_cache .jax_cache .hypothesis *.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} + -o -name .ipynb_checkpoints -prune -exec rm -rf {} +
 
-$(STAMP): requirements.txt pyproject.toml
+.venv-oldest/$(STAMP): ALSO = $(OLDEST)
+.venv-torch/$(STAMP): ALSO = torch==2.13.0
+.venv/$(STAMP) .venv-oldest/$(STAMP) .venv-torch/$(STAMP): requirements.txt pyproject.toml
 	@"$(PYTHON)" -c "$(SUITABLE)" 2>/dev/null || { \
 		echo "This needs Python 3.11, 3.12 or 3.13 with venv (on Debian: python3-venv)." >&2; \
 		echo "Tried: $(or $(PYTHON),$(PYTHONS)). Name another: make PYTHON=/path/to/python3.12" >&2; \
 		exit 1; }
-	@echo "Making .venv with $$("$(PYTHON)" --version), once: a few minutes."
-	"$(PYTHON)" -m venv --clear .venv
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@echo "Making $(@D) with $$("$(PYTHON)" --version), once: a few minutes."
+	"$(PYTHON)" -m venv --clear $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt $(ALSO)
 	@touch "$@"

@@ -17,22 +17,34 @@ settings.register_profile("house", derandomize=True, deadline=None, database=Non
 settings.load_profile("house")
 
 
+# Parts of the names of the slowest tests, which `make check` leaves out.
+SLOW = ()
+
+# `make test` runs the tests a second time with CONVAE_HALF=1: what is new then
+# computes in half precision, as on a GPU that was asked for it.
+HALF = os.environ.get("CONVAE_HALF") == "1"
+POLICY = "mixed_float16" if HALF else "float32"
+keras.config.set_dtype_policy(POLICY)  # for session fixtures, which come first
+
+
 def pytest_collection_modifyitems(items):
     backend = keras.backend.backend()
-    if backend == "tensorflow":
-        return
     skip = pytest.mark.skip(reason=f"needs TensorFlow; the backend is {backend}")
     for item in items:
-        if item.get_closest_marker("tensorflow"):
+        if any(name in item.nodeid for name in SLOW):
+            item.add_marker(pytest.mark.slow)
+        if backend != "tensorflow" and item.get_closest_marker("tensorflow"):
             item.add_marker(skip)
 
 
 @pytest.fixture(autouse=True)
-def seeded():
-    """Makes a test's numbers its own, whichever tests ran before it."""
+def seeded(request):
+    """Sets the seeds and the dtype policy, whichever tests ran before."""
+    exact = request.node.get_closest_marker("float32")
+    keras.config.set_dtype_policy("float32" if exact else POLICY)
     keras.utils.set_random_seed(0)
     yield
-    keras.config.set_dtype_policy("float32")
+    keras.config.set_dtype_policy(POLICY)
 
 
 @pytest.fixture(scope="session")

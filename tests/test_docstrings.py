@@ -1,16 +1,20 @@
-"""The examples in the docstrings do what they say, on every backend."""
+"""The examples in the docstrings give what they say, on every backend."""
 
 import doctest
 import importlib
 import inspect
-from pathlib import Path
+import pkgutil
 
 import numpy as np
 import pytest
 
 import convae_keras
 
-NAMES = sorted(path.stem for path in Path(convae_keras.__file__).parent.glob("*.py"))
+MODULES = [
+    module.name
+    for module in pkgutil.walk_packages(convae_keras.__path__, "convae_keras.")
+    if not module.name.endswith("__main__")
+]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -19,10 +23,10 @@ def _names():
     return {"np": np, **names}
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "__main__"])
+@pytest.mark.parametrize("name", MODULES)
 def test_examples(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    module = importlib.import_module(f"convae_keras.{name}")
+    module = importlib.import_module(name)
     result = doctest.testmod(module, extraglobs=_names(), optionflags=FLAGS)
     assert result.failed == 0, capsys.readouterr().out
 
