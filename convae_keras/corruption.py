@@ -1,4 +1,4 @@
-"""What all corruptions share: the call, the seeds, the checks."""
+"""Random corruptions of images: noise, salt and pepper, holes, fog, warps."""
 
 from dataclasses import asdict, dataclass
 
@@ -6,22 +6,39 @@ import numpy as np
 import tensorflow as tf
 
 from convae_keras.pipelines import to_float
-from convae_keras.validation import expect
+from convae_keras.validation import require
 
 DOWNSAMPLING = ("box", "bicubic")
 
 
 class Corruption:
-    """What all of them share: arrays in, arrays out; tensors in, tensors out.
+    """Base class of all corruptions.
+
+    A subclass is a frozen dataclass of plain values with one method,
+    `damage(x, seed)`, from float32 tensors in [0, 1] and a seed, a tensor of two
+    integers, to float32 tensors. It must draw with TensorFlow's stateless
+    functions, so that the same seed gives the same result.
 
     Call arguments:
-        x: images, uint8 or float in [0, 1], `(n, height, width, channels)`; or a
-            float32 tensor of them, inside a pipeline.
-        seed: int; for a tensor, a tensor of two.
+        x: uint8 in [0, 255] or float in [0, 1], `(n, height, width, channels)`;
+            or, in a pipeline, a float32 tensor in [0, 1].
+        seed: int; for a tensor, a tensor of two integers.
 
     Returns:
-        float32, an array or a tensor as `x` was, in [0, 1] (but for noise that
+        float32 array, or tensor if `x` is one, in [0, 1] (except for noise that
         is not clipped).
+
+    Example:
+
+    >>> from dataclasses import dataclass
+    >>> @dataclass(frozen=True)
+    ... class Dim(Corruption):
+    ...     factor: float = 0.5
+    ...
+    ...     def damage(self, x, seed):
+    ...         return x * self.factor
+    >>> float(Dim(0.25)(np.ones((1, 2, 2, 1)))[0, 0, 0, 0])
+    0.25
     """
 
     def __call__(self, x, seed=0):
@@ -33,135 +50,160 @@ class Corruption:
             return self.damage(tf.constant(to_float(x)), pair).numpy()
 
     def config(self):
-        """dict of plain values, from which `from_config` makes the same again."""
+        """Returns a dict of plain values, for `from_config` and JSON."""
         return {"name": type(self).__name__, **asdict(self)}
 
 
-def sizes(x):
-    """The sizes that are known as ints, the others as tensors."""
-    return [tf.shape(x)[i] if size is None else size for i, size in enumerate(x.shape)]
-
-
-def key(seed, number):
-    """Another two ints for every draw that one corruption makes."""
-    return tf.random.experimental.stateless_fold_in(seed, number)
-
-
-def drawn(value, x, seed):
-    """A number, or for a range one a picture, `(n, 1, 1, 1)`."""
-    if not isinstance(value, tuple):
-        return value
-    shape = (sizes(x)[0], 1, 1, 1)
-    return tf.random.stateless_uniform(shape, key(seed, 3), *value)
-
-
-def check_range(name, value, lowest, highest):
-    numbers = value if isinstance(value, tuple) else (value, value)
-    real = len(numbers) == 2 and all(type(number) in (int, float) for number in numbers)
-    good = real and lowest <= numbers[0] <= numbers[1] <= highest
-    wanted = f"a number from {lowest} to {highest}, or (low, high) inside them"
-    expect(good, name, wanted, repr(value))
-
-
-def check_number(name, value, lowest, highest):
-    good = type(value) in (int, float) and lowest <= value <= highest
-    expect(good, name, f"a number from {lowest} to {highest}", repr(value))
-
-
-def check_fits(name, side, x):
-    known = [size for size in x.shape[1:3] if size is not None]
-    fits = all(side <= size for size in known)
-    expect(fits, name, f"at most a side of the images, {known}", side)
-
-
 def from_config(config):
-    """The corruption that a run's settings name.
+    """Restores a corruption from its config.
 
     Args:
-        config: dict, as `Corruption.config` gives it, or None.
+        config: dict, as `Corruption.config` returns it, or None.
 
     Returns:
         `Corruption`, or None.
 
     Raises:
-        ValueError: if there is none of that name, or its values do not fit.
+        ValueError: for an unknown name, or values that do not fit.
+
+    Example:
+
+    >>> from_config({"name": "GaussianNoise", "stddev": 0.1, "clip": True})
+    GaussianNoise(stddev=0.1, clip=True)
     """
     if config is None:
         return None
     kinds = {kind.__name__: kind for kind in Corruption.__subclasses__()}
-    values = {key: _tuple(value) for key, value in config.items() if key != "name"}
     name = config.get("name")
-    expect(name in kinds, "name", f"in {sorted(kinds)}", repr(name))
+    require(name in kinds, f"Unknown corruption {name!r}. Available: {sorted(kinds)}")
+    values = {key: value for key, value in config.items() if key != "name"}
+    # JSON has no tuples.
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
     try:
         return kinds[name](**values)
     except TypeError as error:
-        raise ValueError(f"No {name} is made of {values}: {error}") from error
+        raise ValueError(f"Invalid config of {name}: {error}") from error
+
+
+def _check_number(name, value, lowest, highest):
+    is_number = type(value) in (int, float)
+    require(
+        is_number and lowest <= value <= highest,
+        f"`{name}` must be a number from {lowest} to {highest}. Received: {value!r}",
+    )
+
+
+def _check_range(name, value, lowest, highest):
+    """Validates a number, or `(low, high)`, from which each image's is drawn."""
+    values = value if isinstance(value, tuple) else (value, value)
+    numbers = len(values) == 2 and all(type(each) in (int, float) for each in values)
+    require(
+        numbers and lowest <= values[0] <= values[1] <= highest,
+        f"`{name}` must be a number from {lowest} to {highest}, or a range (low, "
+        f"high) of them. Received: {value!r}",
+    )
+
+
+def _check_int(name, value, lowest):
+    require(
+        type(value) is int and value >= lowest,
+        f"`{name}` must be an int, at least {lowest}. Received: {value!r}",
+    )
+
+
+def _check_fits(name, size, x):
+    """Validates a size in pixels against the images' height and width."""
+    sides = [side for side in x.shape[1:3] if side is not None]
+    require(
+        all(size <= side for side in sides),
+        f"`{name}` must not exceed the images' height and width, {sides}. "
+        f"Received: {size}",
+    )
+
+
+def _sizes(x):
+    """Returns the shape of `x`: ints where they are known, else tensors."""
+    return [tf.shape(x)[i] if size is None else size for i, size in enumerate(x.shape)]
+
+
+def _fold_in(seed, number):
+    """Returns another seed, for each of the draws of one corruption."""
+    return tf.random.experimental.stateless_fold_in(seed, number)
+
+
+def _uniform(value, x, seed):
+    """Returns a number as it is; draws from a range, as `(n, 1, 1, 1)`."""
+    if not isinstance(value, tuple):
+        return value
+    shape = (_sizes(x)[0], 1, 1, 1)
+    return tf.random.stateless_uniform(shape, _fold_in(seed, 3), *value)
 
 
 @dataclass(frozen=True)
 class GaussianNoise(Corruption):
-    """Adds noise of standard deviation `stddev`, and clips to [0, 1].
+    """Adds Gaussian noise.
 
     Args:
-        stddev: float, where white is 1; `25 / 255` is the photographer's 25. Or
-            `(low, high)`: each image's is drawn from between the two.
-        clip: bool. A file or a sensor clips; the noise of a black pixel is then
-            never negative, so that its mean is not zero any more.
+        stddev: float, standard deviation, of pixels in [0, 1] (a noise level of
+            25 in the literature is `25 / 255`). Or `(low, high)`, from which
+            each image's is drawn uniformly.
+        clip: bool, clip the result to [0, 1], as sensors and files do. The
+            noise of a black pixel then has a mean above 0.
     """
 
     stddev: float | tuple = 0.5
     clip: bool = True
 
     def __post_init__(self):
-        check_range("stddev", self.stddev, 0, 10)
+        _check_range("stddev", self.stddev, 0, 10)
 
     def damage(self, x, seed):
-        noise = tf.random.stateless_normal(tf.shape(x), key(seed, 0))
-        noisy = x + drawn(self.stddev, x, seed) * noise
+        noise = tf.random.stateless_normal(tf.shape(x), _fold_in(seed, 0))
+        noisy = x + _uniform(self.stddev, x, seed) * noise
         return tf.clip_by_value(noisy, 0, 1) if self.clip else noisy
 
 
 @dataclass(frozen=True)
 class SaltAndPepper(Corruption):
-    """Makes a share of the pixels black or white, as often the one as the other.
+    """Makes a fraction of the pixels black or white, each with probability 1/2.
 
     Args:
-        amount: float in [0, 1], or a range to draw each image's from.
+        amount: float in [0, 1], the fraction, or `(low, high)`, from which each
+            image's is drawn uniformly.
     """
 
     amount: float | tuple = 0.2
 
     def __post_init__(self):
-        check_range("amount", self.amount, 0, 1)
+        _check_range("amount", self.amount, 0, 1)
 
     def damage(self, x, seed):
-        amount = drawn(self.amount, x, seed)
-        draws = tf.random.stateless_uniform((*sizes(x)[:3], 1), key(seed, 0))
+        amount = _uniform(self.amount, x, seed)
+        draws = tf.random.stateless_uniform((*_sizes(x)[:3], 1), _fold_in(seed, 0))
         x = tf.where(draws < amount / 2, 0.0, x)
         return tf.where(draws > 1 - amount / 2, 1.0, x)
 
 
 @dataclass(frozen=True)
 class Hole(Corruption):
-    """Paints a grey square somewhere over each image, for inpainting.
+    """Fills a square at a random position of each image, for inpainting.
 
     Args:
-        side: int, of the square, in pixels; at most the image's.
-        value: float in [0, 1], what it is painted with.
+        side: int, side of the square in pixels, at most the image's.
+        value: float in [0, 1], the gray level it is filled with.
     """
 
     side: int = 10
     value: float = 0.5
 
     def __post_init__(self):
-        whole = type(self.side) is int and self.side > 0
-        expect(whole, "side", "a positive int", self.side)
-        check_number("value", self.value, 0, 1)
+        _check_int("side", self.side, 1)
+        _check_number("value", self.value, 0, 1)
 
     def damage(self, x, seed):
-        n, height, width, _ = sizes(x)
-        check_fits("side", self.side, x)
-        draws = tf.random.stateless_uniform((2, n, 1, 1, 1), key(seed, 0))
+        n, height, width, _ = _sizes(x)
+        _check_fits("side", self.side, x)
+        draws = tf.random.stateless_uniform((2, n, 1, 1, 1), _fold_in(seed, 0))
         top, left = (
             tf.floor(draws[i] * tf.cast(length - self.side + 1, "float32"))
             for i, length in enumerate((height, width))
@@ -175,13 +217,14 @@ class Hole(Corruption):
 
 @dataclass(frozen=True)
 class Fog(Corruption):
-    """A bad camera: blur, then low contrast, then some noise.
+    """Blurs, lowers the contrast, then adds noise.
 
     Args:
         blur: float, standard deviation of the Gaussian blur, in pixels.
-        contrast: float in [0.01, 1], or a range: what is left of black to white.
-            Where in [0, 1] that lies is drawn for each image.
-        stddev: float, of the noise that is added at the end, clipped.
+        contrast: float in [0.01, 1], the difference of white and black
+            afterwards, or `(low, high)`, from which each image's is drawn
+            uniformly. The level of black is drawn for each image.
+        stddev: float, standard deviation of the noise, which is clipped.
     """
 
     blur: float = 1.0
@@ -189,40 +232,41 @@ class Fog(Corruption):
     stddev: float = 0.03
 
     def __post_init__(self):
-        check_number("blur", self.blur, 0, 100)
-        check_range("contrast", self.contrast, 0.01, 1)
-        check_number("stddev", self.stddev, 0, 10)
+        _check_number("blur", self.blur, 0, 100)
+        _check_range("contrast", self.contrast, 0.01, 1)
+        _check_number("stddev", self.stddev, 0, 10)
 
     def damage(self, x, seed):
-        contrast = drawn(self.contrast, x, seed)
-        black = tf.random.stateless_uniform((sizes(x)[0], 1, 1, 1), key(seed, 1))
-        x = _blurred(x, self.blur) * contrast + black * (1 - contrast)
-        return GaussianNoise(self.stddev).damage(x, key(seed, 2))
+        contrast = _uniform(self.contrast, x, seed)
+        black = tf.random.stateless_uniform((_sizes(x)[0], 1, 1, 1), _fold_in(seed, 1))
+        x = _blur(x, self.blur) * contrast + black * (1 - contrast)
+        return GaussianNoise(self.stddev).damage(x, _fold_in(seed, 2))
 
 
 @dataclass(frozen=True)
 class Downsample(Corruption):
-    """Makes images `factor` times smaller; nothing is drawn.
+    """Makes images `factor` times smaller. Not random.
 
     Args:
-        factor: int, 2 or more. Rows and columns that are left over at the
-            bottom and right are cut off.
+        factor: int, at least 2. Surplus rows and columns at the bottom and right
+            are cropped.
         method: `"box"`, the mean of `factor × factor` pixels, or `"bicubic"`,
-            Keys's kernel stretched by `factor`, as Pillow and Matlab have it.
+            Keys's kernel stretched by `factor`, as in Pillow and Matlab.
     """
 
     factor: int = 2
     method: str = "box"
 
     def __post_init__(self):
-        whole = type(self.factor) is int and self.factor > 1
-        expect(whole, "factor", "an int of 2 or more", self.factor)
-        good = self.method in DOWNSAMPLING
-        expect(good, "method", f"in {DOWNSAMPLING}", repr(self.method))
+        _check_int("factor", self.factor, 2)
+        require(
+            self.method in DOWNSAMPLING,
+            f"`method` must be one of {DOWNSAMPLING}. Received: {self.method!r}",
+        )
 
     def damage(self, x, seed):
-        check_fits("factor", self.factor, x)
-        height, width = (side // self.factor for side in sizes(x)[1:3])
+        _check_fits("factor", self.factor, x)
+        height, width = (side // self.factor for side in _sizes(x)[1:3])
         x = x[:, : height * self.factor, : width * self.factor]
         method = "area" if self.method == "box" else "bicubic"
         antialias = self.method == "bicubic"
@@ -232,16 +276,17 @@ class Downsample(Corruption):
 
 @dataclass(frozen=True)
 class Warp(Corruption):
-    """Turns, scales, shears and shifts each image by chance, then adds noise.
+    """Applies a random affine transformation to each image, then adds noise.
 
-    What comes in from outside is black.
+    Pixels from outside the image are black.
 
     Args:
-        rotation: float, degrees, at most so many either way.
-        scale: `(low, high)`, how many times as large.
-        shear: float, at most so many pixels sideways for each down, either way.
-        shift: float, pixels, at most so many either way, down and across.
-        stddev: float, of the noise that is added at the end, clipped; or a range.
+        rotation: float, the largest angle in degrees, in either direction.
+        scale: `(low, high)`, the scale factor, drawn log-uniformly.
+        shear: float, the largest shear, in pixels sideways for each pixel down.
+        shift: float, the largest translation in pixels, vertical and horizontal.
+        stddev: float, standard deviation of the noise, which is clipped, or
+            `(low, high)`, from which each image's is drawn uniformly.
     """
 
     rotation: float = 20.0
@@ -251,13 +296,15 @@ class Warp(Corruption):
     stddev: float | tuple = 0.2
 
     def __post_init__(self):
-        check_number("rotation", self.rotation, 0, 180)
-        pair = isinstance(self.scale, tuple)
-        expect(pair, "scale", "(low, high)", repr(self.scale))
-        check_range("scale", self.scale, 0.1, 10)
-        check_number("shear", self.shear, 0, 10)
-        check_number("shift", self.shift, 0, 1000)
-        check_range("stddev", self.stddev, 0, 10)
+        _check_number("rotation", self.rotation, 0, 180)
+        require(
+            isinstance(self.scale, tuple),
+            f"`scale` must be a range (low, high). Received: {self.scale!r}",
+        )
+        _check_range("scale", self.scale, 0.1, 10)
+        _check_number("shear", self.shear, 0, 10)
+        _check_number("shift", self.shift, 0, 1000)
+        _check_range("stddev", self.stddev, 0, 10)
 
     def damage(self, x, seed):
         warped = tf.raw_ops.ImageProjectiveTransformV3(
@@ -269,26 +316,27 @@ class Warp(Corruption):
             fill_mode="CONSTANT",
         )
         warped = tf.ensure_shape(warped, x.shape)
-        return GaussianNoise(self.stddev).damage(warped, key(seed, 2))
+        return GaussianNoise(self.stddev).damage(warped, _fold_in(seed, 2))
 
     def _transforms(self, x, seed):
-        """Where each pixel of the result comes from: eight numbers an image."""
-        n, height, width, _ = sizes(x)
-        draws = tf.random.stateless_uniform((5, n), key(seed, 1), -1, 1)
+        """Returns `(n, 8)`: for each image, the map from output to input pixels."""
+        n, height, width, _ = _sizes(x)
+        draws = tf.random.stateless_uniform((5, n), _fold_in(seed, 1), -1, 1)
         low, high = np.log(self.scale)
         size = tf.exp((low + high) / 2 + draws[0] * (high - low) / 2)
         angle, shear = np.radians(self.rotation) * draws[1], self.shear * draws[2]
         cos, sin = tf.cos(angle) / size, tf.sin(angle) / size
         across, down = [cos, cos * shear - sin], [sin, sin * shear + cos]
-        # About the image's centre, which is then shifted.
+        # About the image's center, which is then shifted.
         x_0, y_0 = ((tf.cast(side, "float32") - 1) / 2 for side in (width, height))
-        for row, centre, shift in ((across, x_0, draws[3]), (down, y_0, draws[4])):
-            row.append(centre - row[0] * x_0 - row[1] * y_0 + self.shift * shift)
+        for row, center, shift in ((across, x_0, draws[3]), (down, y_0, draws[4])):
+            row.append(center - row[0] * x_0 - row[1] * y_0 + self.shift * shift)
         zeros = tf.zeros((n,))
         return tf.stack([*across, *down, zeros, zeros], axis=-1)
 
 
-def _blurred(x, stddev):
+def _blur(x, stddev):
+    """Gaussian blur, rows then columns; borders are mirrored."""
     if not stddev:
         return x
     radius = int(np.ceil(3 * stddev))
@@ -300,7 +348,3 @@ def _blurred(x, stddev):
     x = tf.nn.depthwise_conv2d(x, kernel, (1, 1, 1, 1), "VALID")
     across = tf.transpose(kernel, (1, 0, 2, 3))
     return tf.nn.depthwise_conv2d(x, across, (1, 1, 1, 1), "VALID")
-
-
-def _tuple(value):
-    return tuple(value) if isinstance(value, list) else value

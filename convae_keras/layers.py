@@ -1,27 +1,29 @@
-"""The few layers that Keras lacks."""
+"""Layers that Keras lacks: fused upsampling, cropping to a tensor, bicubic."""
 
 import keras
 import numpy as np
 from keras import ops
 
+from convae_keras.validation import require
+
 
 @keras.saving.register_keras_serializable(package="convae_keras")
 class UpsampleConv2D(keras.layers.Layer):
-    """Nearest up-sampling by 2, then a convolution, computed as one.
+    """Nearest upsampling by 2 and a convolution, computed as one operation.
 
-    `UpSampling2D(2)` followed by `Conv2D(filters, k, padding="same")` *is* a
-    transposed convolution of stride 2, whose `(k + 1, k + 1)` kernel is the
-    `(k, k)` kernel flipped and summed over a 2 × 2 box. This layer keeps the
+    `UpSampling2D(2)` followed by `Conv2D(filters, k, padding="same")` is equal to
+    a transposed convolution of stride 2, whose `(k + 1, k + 1)` kernel is the
+    `(k, k)` kernel flipped and summed over a 2 × 2 box. This layer has the
     weights of that `Conv2D` (same shapes, same order: `kernel`, `bias`) and
-    computes the shorter form, which never writes the up-sampled picture to
-    memory.
+    computes the transposed convolution, which is faster and never stores the
+    upsampled image.
 
     Args:
         filters: int, number of output channels.
         kernel_size: odd int, side of the square kernel.
-        activation: name or function, as in `Conv2D`.
-        kernel_initializer: name or initializer, as in `Conv2D`.
-        **kwargs: `name`, `dtype` and so on, as every layer.
+        activation: str or function, as in `Conv2D`.
+        kernel_initializer: str or initializer, as in `Conv2D`.
+        **kwargs: as in `keras.layers.Layer`, such as `name` and `dtype`.
 
     Input shape:
         float `(batch_size, height, width, channels)`.
@@ -30,11 +32,11 @@ class UpsampleConv2D(keras.layers.Layer):
         float `(batch_size, 2 * height, 2 * width, filters)`.
 
     Raises:
-        ValueError: if `filters` is below one or `kernel_size` is not odd.
+        ValueError: if `filters` is below 1, or `kernel_size` not odd.
 
-    Reference:
+    References:
         - [Odena et al., Deconvolution and Checkerboard Artifacts, 2016](
-          https://doi.org/10.23915/distill.00003), for the pair it replaces.
+          https://doi.org/10.23915/distill.00003), for the two layers it replaces
 
     Example:
 
@@ -52,12 +54,10 @@ class UpsampleConv2D(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        if filters < 1:
-            raise ValueError(f"`filters` must be at least 1. Received: {filters}")
-        if kernel_size < 1 or kernel_size % 2 != 1:
-            raise ValueError(
-                f"`kernel_size` must be odd and positive. Received: {kernel_size}"
-            )
+        require(filters >= 1, f"`filters` must be at least 1. Received: {filters}")
+        is_odd = kernel_size >= 1 and kernel_size % 2 == 1
+        message = f"`kernel_size` must be odd and positive. Received: {kernel_size}"
+        require(is_odd, message)
         self.filters = filters
         self.kernel_size = kernel_size
         self.activation = keras.activations.get(activation)
@@ -75,13 +75,13 @@ class UpsampleConv2D(keras.layers.Layer):
         )
 
     def call(self, inputs):
-        # Every output pixel sees an up-sampled neighbourhood in which each
-        # input pixel stands twice: those pairs of weights can be added first.
+        # In the upsampled image each pixel occurs twice in a row, so the pairs
+        # of weights that it is multiplied by can be added first.
         kernel = ops.pad(self.kernel, ((1, 1), (1, 1), (0, 0), (0, 0)))
         kernel = kernel[1:] + kernel[:-1]
         kernel = kernel[:, 1:] + kernel[:, :-1]
-        # A transposed convolution scatters where a convolution gathers: it
-        # takes the kernel flipped, and its channels in the other order.
+        # A transposed convolution scatters where a convolution gathers: its
+        # kernel is flipped, and its channels are in the other order.
         kernel = ops.transpose(ops.flip(kernel, axis=(0, 1)), (0, 1, 3, 2))
         outputs = ops.conv_transpose(inputs, kernel, strides=2, padding="same")
         return self.activation(outputs + self.bias)
@@ -103,19 +103,19 @@ class UpsampleConv2D(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="convae_keras")
 class CropLike(keras.layers.Layer):
-    """Crops a batch of images to the height and width of another.
+    """Crops images to the height and width of other images.
 
-    A network with two poolings turns 30 rows into 32. With images of one
-    known size `Cropping2D` mends that; with images of any size the number is
-    only known when the batch is there.
+    A network with two poolings returns 32 rows for 30. For images of a fixed
+    size `Cropping2D` is enough; for images of any size the number of rows to
+    crop is known only when the network runs.
 
     Call arguments:
         inputs: float `(batch_size, height, width, channels)`.
-        reference: `(batch_size, lower_height, lower_width, any)`.
+        reference: `(batch_size, new_height, new_width, any)`, not larger.
 
     Returns:
-        float `(batch_size, lower_height, lower_width, channels)`: the top left
-        of `inputs`, since `"same"` pooling pads at the bottom and right.
+        float `(batch_size, new_height, new_width, channels)`: the top left of
+        `inputs`, since `"same"` pooling pads at the bottom and right.
     """
 
     def call(self, inputs, reference):
@@ -128,39 +128,44 @@ class CropLike(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable(package="convae_keras")
 class BicubicUpsampling2D(keras.layers.Layer):
-    """Bicubic enlargement of images of any size, which learns nothing.
+    """Bicubic upsampling of images of any size; has no weights.
 
-    `UpSampling2D(interpolation="bicubic")` does the same where the size is
-    known when the model is built. Outside its borders the image is mirrored.
+    `UpSampling2D(interpolation="bicubic")` does the same for images of a fixed
+    size. Outside its borders the image is mirrored.
 
     Args:
-        scale: int, how many times larger.
-        **kwargs: `name`, `dtype` and so on, as every layer.
+        scale: int, the factor of height and width, at least 2.
+        **kwargs: as in `keras.layers.Layer`, such as `name` and `dtype`.
 
     Input shape:
-        float `(batch_size, height, width, channels)`, no side below 2.
+        float `(batch_size, height, width, channels)`, height and width at least
+        2.
 
     Output shape:
         float `(batch_size, scale * height, scale * width, channels)`.
 
     Raises:
-        ValueError: if `scale` is below two.
+        ValueError: if `scale` is below 2.
 
-    Reference:
+    References:
         - [Keys, 1981](https://doi.org/10.1109/TASSP.1981.1163711), with a = -1/2
+
+    Example:
+
+    >>> tuple(BicubicUpsampling2D(3)(np.zeros((1, 5, 4, 1), "float32")).shape)
+    (1, 15, 12, 1)
     """
 
     def __init__(self, scale, **kwargs):
         super().__init__(**kwargs)
-        if scale < 2:
-            raise ValueError(f"`scale` must be at least 2. Received: {scale}")
+        require(scale >= 2, f"`scale` must be at least 2. Received: {scale}")
         self.scale = scale
 
     def call(self, inputs):
-        # Each new pixel's place among the old ones, less than half a pixel from
-        # one of them, and its distance from that one's neighbours, two each way.
-        places = (np.arange(self.scale) + 0.5) / self.scale - 0.5
-        weights = _keys(np.arange(-2, 3)[:, np.newaxis] - places)
+        # The position of each new pixel relative to the nearest old one, and its
+        # distances to that one and its two neighbors on either side.
+        positions = (np.arange(self.scale) + 0.5) / self.scale - 0.5
+        weights = _keys(np.arange(-2, 3)[:, np.newaxis] - positions)
         kernel = np.einsum("iy,jx->ijyx", weights, weights).reshape(5, 5, 1, -1)
         kernel = ops.convert_to_tensor(kernel, self.compute_dtype)
         margin = ((0, 0), (2, 2), (2, 2), (0, 0))
@@ -181,7 +186,7 @@ class BicubicUpsampling2D(keras.layers.Layer):
 
 
 def _keys(distance):
-    """Keys's cubic kernel: weights of pixels that far away, in pixels."""
+    """Keys's cubic kernel: the weight of a pixel at that distance, in pixels."""
     t = np.abs(distance)
     near = 1.5 * t**3 - 2.5 * t**2 + 1
     far = -0.5 * t**3 + 2.5 * t**2 - 4 * t + 2

@@ -1,4 +1,4 @@
-"""Convolutional autoencoders: two printed networks and a reference one."""
+"""Builders of convolutional autoencoders, and their presets."""
 
 import math
 
@@ -6,6 +6,7 @@ import keras
 from keras import layers
 
 from convae_keras.layers import CropLike, UpsampleConv2D
+from convae_keras.validation import require
 
 DEFAULTS = {
     "filters": (32, 64),
@@ -19,14 +20,13 @@ DEFAULTS = {
     "kernel_initializer": "he_normal",
 }
 
-
-# A preset is a set of keywords of `conv_autoencoder`; the caller's come first.
+# Keyword arguments of `conv_autoencoder`, each of which the caller can override.
 PRESETS = {
     # Conv2D 16, MaxPooling2D, Conv2D 8 | Conv2D 8, UpSampling2D, Conv2D 1
     "keras": {"filters": (16,), "code_filters": (8,)},
     # Conv2d 16, MaxPool2d, Conv2d 32, MaxPool2d | two transposed convolutions
     "pytorch": {"filters": (16, 32), "upsampling": "transposed"},
-    # A true bottleneck: 32 numbers for a picture of 784.
+    # A dense bottleneck: 32 numbers for an image of 784 pixels.
     "reference": {
         "filters": (32, 64),
         "code_filters": (64, 64),
@@ -36,9 +36,7 @@ PRESETS = {
     },
 }
 
-
 POOLS = {"max": layers.MaxPooling2D, "average": layers.AveragePooling2D}
-
 
 CHOICES = {
     "pooling": (*POOLS, "strided"),
@@ -49,25 +47,28 @@ CHOICES = {
 
 @keras.saving.register_keras_serializable(package="convae_keras")
 class Autoencoder(keras.Model):
-    """A functional model that knows its two halves, also after loading."""
+    """A functional model with an encoder and a decoder, also after loading."""
 
     @property
     def encoder(self):
-        """`keras.Model`, images to codes."""
+        """`keras.Model` from images to codes."""
         return self.get_layer("encoder")
 
     @property
     def decoder(self):
-        """`keras.Model`, codes to images."""
+        """`keras.Model` from codes to images."""
         return self.get_layer("decoder")
 
 
 def pixel_range(autoencoder):
-    """`(0, 1)` or `(-1, 1)`: what the last layer of a decoder can give.
+    """Returns the range of the pixels that a model takes and returns.
 
     Args:
-        autoencoder: a `keras.Model`; one that is not ours is taken for
-            `(0, 1)`.
+        autoencoder: `keras.Model`. One that is no `Autoencoder` is assumed to
+            work in `(0, 1)`.
+
+    Returns:
+        `(0, 1)`, or `(-1, 1)` if the decoder ends in a tanh.
     """
     if not isinstance(autoencoder, Autoencoder):
         return (0, 1)
@@ -85,45 +86,50 @@ def conv_autoencoder(
 ):
     """Builds a convolutional autoencoder.
 
-    Three presets; every switch is a keyword over a preset.
+    There are three presets. Keyword arguments override those of the preset.
 
-    - `"keras"`: a convolution to 16 maps, max pooling, a convolution to 8, and
-      back by up-sampling. Its code has 14 × 14 × 8 numbers, twice the pixels.
-    - `"pytorch"`: two convolutions and poolings to 7 × 7 × 32, and back by two
-      transposed convolutions, aligned as PyTorch aligns them.
-    - `"reference"`: two convolutions and average poolings, two more
-      convolutions, a dense layer to a code of `latent_dim` numbers, and back.
+    - `"keras"`: a convolution to 16 channels, max pooling, a convolution to 8;
+      the decoder upsamples. The code has 14 × 14 × 8 numbers, twice as many as
+      the image.
+    - `"pytorch"`: two convolutions with max pooling, to 7 × 7 × 32; the decoder
+      has two transposed convolutions, aligned as in PyTorch.
+    - `"reference"`: two convolutions with average pooling, two more
+      convolutions, and a dense layer to a code of `latent_dim` numbers; the
+      decoder mirrors them.
 
     Args:
         preset: `"keras"`, `"pytorch"` or `"reference"`.
-        image_shape: `(height, width, channels)`. Every size works: one that
-            does not divide by the pooling is padded and cropped inside. With
-            `(None, None, channels)` and no `latent_dim` the model is fully
-            convolutional and takes images of any size.
-        seed: int for the same initial weights at every call (it is given to
-            `keras.utils.set_random_seed`), or None.
+        image_shape: `(height, width, channels)`. Sizes that the pooling does not
+            divide are padded and cropped inside. With `(None, None, channels)`
+            and no `latent_dim` the model is fully convolutional and takes
+            images of any size.
+        seed: int, given to `keras.utils.set_random_seed`, for the same initial
+            weights at every call; or None.
         name: str.
-        filters: ints, the channels of the encoder's stages, each of which
-            halves the picture; the decoder mirrors them.
-        latent_dim: int, size of a dense code; None for a code that keeps its
-            rows and columns.
-        code_filters: ints, the channels of more convolutions at the bottom,
-            where the picture is smallest and they cost least; mirrored too.
-        pooling: `"max"`, `"average"`, or `"strided"` (the convolution itself
-            takes every second position).
+        filters: tuple of int, channels of the encoder's stages, each of which
+            halves height and width; the decoder mirrors them.
+        latent_dim: int, size of a dense code; None for a convolutional code,
+            `(height, width, channels)`.
+        code_filters: tuple of int, channels of further convolutions at the
+            smallest size, where they are cheapest; the decoder mirrors them.
+        pooling: `"max"`, `"average"`, or `"strided"` (no pooling layer; the
+            convolution has stride 2).
         upsampling: `"nearest"`, `"bilinear"`, or `"transposed"`.
-        fused: bool, compute nearest up-sampling and the convolution after it
-            as one `UpsampleConv2D` (same numbers, sooner) or as the plain pair.
-        activation: name, after every layer but the code and the pixels.
-        output_range: `(0, 1)`, a sigmoid at the end, or `(-1, 1)`, a tanh.
-        kernel_initializer: name, for every kernel.
+        fused: bool, compute nearest upsampling and the convolution after it as
+            one `UpsampleConv2D` (the same result, faster), or as two layers.
+        activation: str, of all layers except the code and the output.
+        output_range: `(0, 1)`, with a sigmoid as the last activation, or
+            `(-1, 1)`, with a tanh.
+        kernel_initializer: str, of all layers.
 
     Returns:
         An uncompiled functional `Autoencoder` whose `encoder` and `decoder`
-        are models too. Input and output: float32 `(n, *image_shape)`.
+        are models too. Input and output: float32 `(n, *image_shape)`, in
+        `output_range`.
 
     Raises:
-        ValueError: for a preset, switch or size that does not exist or fit.
+        ValueError: for an unknown preset or keyword, or a value that does not
+            fit.
 
     References:
         - [Masci et al., 2011](https://doi.org/10.1007/978-3-642-21735-7_7)
@@ -134,10 +140,8 @@ def conv_autoencoder(
     >>> autoencoder.encoder.output_shape
     (None, 16)
     """
-    if preset not in PRESETS:
-        raise ValueError(
-            f"`preset` must be one of {sorted(PRESETS)}. Received: {preset!r}"
-        )
+    known = preset in PRESETS
+    require(known, f"Unknown preset {preset!r}. Available: {sorted(PRESETS)}")
     image_shape = tuple(image_shape)
     switches = _checked(image_shape, {**DEFAULTS, **PRESETS[preset], **switches})
     if seed is not None:
@@ -157,7 +161,7 @@ def _encoder(image_shape, switches):
     for stage, filters in enumerate(switches["filters"], 1):
         strides = 2 if pooling == "strided" else 1
         x = _conv(filters, f"conv_{stage}", switches, strides)(x)
-        # "same" keeps the last row and column of a picture of odd size.
+        # "same" keeps the last row and column of an image of odd size.
         if pooling in POOLS:
             x = POOLS[pooling](2, padding="same", name=f"pool_{stage}")(x)
     for i, filters in enumerate(switches["code_filters"], 1):
@@ -181,7 +185,7 @@ def _decoder(code_shape, image_shape, switches):
     for stage in range(len(filters) - 1, 0, -1):
         x = _upsample_conv(x, filters[stage - 1], f"up_{stage + 1}", switches)
     activation = "sigmoid" if switches["output_range"] == (0, 1) else "tanh"
-    # Pixels stay float32 where the rest computes in half precision.
+    # The output stays float32 if the other layers compute in half precision.
     output = {"activation": activation, "dtype": "float32"}
     x = _upsample_conv(x, image_shape[2], "pixels", switches, **output)
     if None not in image_shape and x.shape[1:3] != image_shape[:2]:
@@ -191,15 +195,15 @@ def _decoder(code_shape, image_shape, switches):
 
 
 def _upsample_conv(x, filters, name, switches, **kwargs):
-    """Twice the rows and columns, in one of the ways that are compared."""
+    """Doubles height and width, then (or thereby) convolves."""
     upsampling = switches["upsampling"]
     kwargs = {"activation": switches["activation"], **kwargs}
     kwargs["kernel_initializer"] = switches["kernel_initializer"]
     if upsampling == "nearest" and switches["fused"]:
         return UpsampleConv2D(filters, name=name, **kwargs)(x)
     if upsampling == "transposed":
-        # PyTorch's padding=1, output_padding=1: Keras's "same" would crop the
-        # last row and column instead, and shift the picture by one pixel.
+        # PyTorch's padding=1, output_padding=1. Keras's "same" would crop the
+        # last row and column instead, and shift the image by one pixel.
         layer = layers.Conv2DTranspose(filters, 3, strides=2, name=name, **kwargs)
         options = {"name": f"{name}_crop", "dtype": kwargs.get("dtype")}
         return layers.Cropping2D(((1, 0), (1, 0)), **options)(layer(x))
@@ -220,43 +224,43 @@ def _dense(units, name, switches, **kwargs):
 
 
 def _checked(image_shape, switches):
+    """Validates the keyword arguments; returns them with tuples for lists."""
     unknown = sorted(set(switches) - set(DEFAULTS))
-    if unknown:
-        raise ValueError(f"Switches are {sorted(DEFAULTS)}. Received: {unknown}")
+    message = f"Unexpected keyword arguments: {unknown}. Available: {sorted(DEFAULTS)}"
+    require(not unknown, message)
     for key in ("filters", "code_filters", "output_range"):
         switches[key] = tuple(switches[key])
     for key, choices in CHOICES.items():
-        if switches[key] not in choices:
-            raise ValueError(
-                f"`{key}` must be one of {choices}. Received: {switches[key]!r}"
-            )
-    if len(image_shape) != 3:
-        raise ValueError(
-            f"`image_shape` must be (height, width, channels). Received: {image_shape}"
-        )
-    sizes = {"image_shape": [side for side in image_shape if side is not None]}
+        value = switches[key]
+        known = value in choices
+        require(known, f"`{key}` must be one of {choices}. Received: {value!r}")
+    require(
+        len(image_shape) == 3,
+        f"`image_shape` must be (height, width, channels). Received: {image_shape}",
+    )
+    latent_dim = switches["latent_dim"]
+    sizes = {"image_shape": [size for size in image_shape if size is not None]}
     sizes |= {key: switches[key] for key in ("filters", "code_filters")}
-    sizes["latent_dim"] = [*({switches["latent_dim"]} - {None})]
+    sizes["latent_dim"] = [] if latent_dim is None else [latent_dim]
     for key, values in sizes.items():
-        if not all(isinstance(size, int) and size > 0 for size in values):
-            raise ValueError(f"`{key}` must be positive ints. Received: {values}")
-    if not switches["filters"]:
-        raise ValueError("`filters` must hold one stage at least. Received: ()")
-    if switches["latent_dim"] and None in image_shape:
-        raise ValueError(
-            "A dense code needs images of one size: give `image_shape` a height and "
-            f"a width, or latent_dim=None. Received: {image_shape}"
-        )
+        valid = all(isinstance(size, int) and size > 0 for size in values)
+        require(valid, f"`{key}` must be positive ints. Received: {values}")
+    require(switches["filters"], "`filters` must not be empty. Received: ()")
+    require(
+        latent_dim is None or None not in image_shape,
+        "`latent_dim` needs images of a fixed size. Give `image_shape` a height and "
+        f"a width, or set latent_dim=None. Received: {image_shape}",
+    )
     return switches
 
 
 def count_trainable(model):
-    """How many numbers training changes: not those that are counted afterwards.
+    """Returns the number of trainable parameters.
 
     Args:
         model: `keras.Model`.
 
     Returns:
-        int.
+        int. The entropy tables of a codec are not trained, and not counted.
     """
     return sum(math.prod(weights.shape) for weights in model.trainable_weights)

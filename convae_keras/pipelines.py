@@ -1,29 +1,35 @@
-"""Arrays of images: looked at, scaled, and brought to a model in batches."""
+"""`tf.data` pipelines: arrays of images, scaled and corrupted, in batches.
+
+All scaling between pixels and a model's range happens in this file.
+"""
 
 import keras
 import numpy as np
 import tensorflow as tf
 
-from convae_keras.validation import check_images, expect
+from convae_keras.validation import check_images, format_shape, require
 
-# Folded into a batch's key to draw its turn; corruptions fold in smaller numbers.
-TURN = 100
+# Folded into a batch's seed to draw its flip and rotation. Corruptions fold in
+# smaller numbers.
+AUGMENT = 100
 
 
 def to_float(x, pixel_range=(0, 1)):
-    """Images as a model takes them.
+    """Validates images and scales them to a model's range.
 
     Args:
-        x: images, as `check_images` takes them.
+        x: uint8 in [0, 255] or float in [0, 1], `(n, height, width)` or
+            `(n, height, width, channels)`.
         pixel_range: `(0, 1)` or `(-1, 1)`.
 
     Returns:
-        float32 `(n, height, width, channels)` in `pixel_range`, all in memory.
+        float32 `(n, height, width, channels)` in `pixel_range`, in memory.
 
     Raises:
         ValueError: for arrays that are not images, or another range.
     """
-    return _scale(check_images(x), np.asarray, _check_range(pixel_range))
+    x, pixel_range = check_images(x), _check_range(pixel_range)
+    return to_model_range(_bytes_to_float(x, np.asarray), pixel_range)
 
 
 def to_model_range(x, pixel_range):
@@ -54,18 +60,18 @@ def from_model_range(outputs, pixel_range):
     return np.clip(outputs if pixel_range == (0, 1) else (outputs + 1) / 2, 0, 1)
 
 
+def _bytes_to_float(x, cast):
+    """Scales uint8 to [0, 1]. `cast` is NumPy's or TensorFlow's."""
+    return cast(x, "float32") / 255 if x.dtype == "uint8" else x
+
+
 def _check_range(pixel_range):
     pixel_range = tuple(pixel_range)
-    good = pixel_range in ((0, 1), (-1, 1))
-    expect(good, "pixel_range", "(0, 1) or (-1, 1)", pixel_range)
+    require(
+        pixel_range in ((0, 1), (-1, 1)),
+        f"`pixel_range` must be (0, 1) or (-1, 1). Received: {pixel_range}",
+    )
     return pixel_range
-
-
-def _scale(x, cast, pixel_range):
-    """The one place where bytes become floats, for NumPy and for TensorFlow."""
-    if x.dtype == "uint8":
-        x = cast(x, "float32") / 255
-    return to_model_range(x, pixel_range)
 
 
 def make_pipeline(
@@ -78,120 +84,147 @@ def make_pipeline(
     steps_per_epoch=None,
     corrupt=None,
     inputs=None,
-    turn=False,
+    augment=False,
+    validate=True,
 ):
-    """Batches of (input, target) for `fit`.
+    """Builds a pipeline of (input, target) batches for `fit`.
 
-    The target is the image. The input is the image itself, or what `corrupt`
-    makes of it, anew in every epoch, or its counterpart among `inputs`.
+    The target is the image. The input is the image itself, or a corruption of
+    it, drawn anew in every epoch, or the image of the same index in `inputs`.
 
-    What travels is indices; the images stay as they are where they are, in
-    memory or on the disk, and only those of a batch become floats.
+    The pipeline's elements are indices: the images stay where they are, in
+    memory or on disk, and only those of a batch are converted to float.
 
     Args:
-        x: images, as `check_images` takes them.
+        x: uint8 in [0, 255] or float in [0, 1], `(n, height, width)` or
+            `(n, height, width, channels)`, the targets.
         batch_size: int, at least 1. More than `n` counts as `n`.
-        pixel_range: `(0, 1)` or `(-1, 1)`, what the model gives back.
-        seed: None for one pass in order, whose last batch may be short. An int
-            for an endless stream of shuffled epochs of full batches, to go with
-            `fit(steps_per_epoch=..., shuffle=False)`.
-        first_epoch: int, where the endless stream starts. The order in an
-            epoch comes from `seed` and its number alone, so that a training
-            which was stopped goes on with the batches it would have had.
-        steps_per_epoch: int, batches in a shuffled epoch; None for all that
-            are full, `n // batch_size`.
-        corrupt: `Corruption`, or None. What it draws depends on `seed`, the
-            epoch and the batch alone; without `seed`, on the batch.
+        pixel_range: `(0, 1)` or `(-1, 1)`, the range of the model's output.
+        seed: None for one pass in order, whose last batch may be smaller. An
+            int for an infinite dataset of shuffled epochs of full batches, to
+            be used with `fit(steps_per_epoch=..., shuffle=False)`.
+        first_epoch: int, the epoch at which the infinite dataset starts. The
+            order in an epoch depends on `seed` and the epoch's number only, so
+            that a resumed training gets the batches it would have had.
+        steps_per_epoch: int, batches in a shuffled epoch; None for all full
+            ones, `n // batch_size`.
+        corrupt: `Corruption`, or None. Its draws depend on `seed`, the epoch
+            and the batch only; without `seed`, on the batch.
         inputs: images, as many as `x`, or None.
-        turn: bool, lay each batch, input and target alike, in one of the eight
-            ways that a square can lie, drawn as what `corrupt` draws is.
+        augment: bool, apply a random flip and 90° rotation to each batch, the
+            same to inputs and targets. Images must be square.
+        validate: bool. False skips the checks of `x` and `inputs`, for arrays
+            of `Images`, which are valid: floats are then not read twice.
 
     Returns:
         `tf.data.Dataset` of pairs of float32 `(batch_size, height, width,
         channels)` in `pixel_range`.
 
     Raises:
-        ValueError: for arrays that are not images, a batch size below one,
-            more steps than batches, another range, `inputs` of another number,
-            both `inputs` and `corrupt`, or images to turn that are not square.
+        ValueError: for arrays that are not images, a batch size below 1, more
+            steps than batches, another range, as many `inputs` as not in `x`,
+            both `inputs` and `corrupt`, or `augment` of images that are not
+            square.
     """
-    x = check_images(x)
-    n, whole = len(x), isinstance(batch_size, int | np.integer)
-    expect(whole and batch_size >= 1, "batch_size", "an int of at least 1", batch_size)
+    if validate:
+        x = check_images(x)
+        inputs = None if inputs is None else check_images(inputs, "inputs")
+    n, is_int = len(x), isinstance(batch_size, int | np.integer)
+    require(
+        is_int and batch_size >= 1,
+        f"`batch_size` must be a positive int. Received: {batch_size}",
+    )
     batch_size = min(batch_size, n)
     full = n // batch_size
     steps = full if steps_per_epoch is None else steps_per_epoch
-    expect(1 <= steps <= full, "steps_per_epoch", f"from 1 to {full}", steps)
-
-    pair = _pairer(x, corrupt, inputs, turn, _check_range(pixel_range))
+    require(
+        1 <= steps <= full,
+        f"`steps_per_epoch` must be from 1 to {full}. Received: {steps}",
+    )
+    check_augment(augment, x.shape[1:])
+    make_pair = _pair_function(x, corrupt, inputs, augment, _check_range(pixel_range))
     if seed is None:
         batches = tf.data.Dataset.range(n).batch(batch_size).enumerate()
         batches = batches.map(lambda step, indices: ([0, 0], step, indices))
     else:
         batches = _shuffled(n, batch_size, steps, seed, first_epoch)
-    batches = batches.map(pair, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return batches.prefetch(tf.data.AUTOTUNE)
+    parallel = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
+    return batches.map(make_pair, **parallel).prefetch(tf.data.AUTOTUNE)
+
+
+def check_augment(augment, image_shape):
+    """Validates that images can be rotated by 90°, if they are to be.
+
+    Args:
+        augment: bool.
+        image_shape: `(height, width, channels)`.
+
+    Raises:
+        ValueError: if `augment` is true and the images are not square.
+    """
+    require(
+        not augment or image_shape[0] == image_shape[1],
+        f"`augment` needs square images. Received: {format_shape(image_shape)}",
+    )
 
 
 def _shuffled(n, batch_size, steps, seed, first_epoch):
-    """Endless epochs of (the epoch's key, number, indices) of a batch."""
+    """Infinite dataset of `(the epoch's seed, step, indices)`."""
 
     def epoch_of_batches(epoch):
-        key = tf.stack([tf.cast(seed, epoch.dtype), epoch])
-        order = tf.random.experimental.stateless_shuffle(tf.range(n), seed=key)
+        epoch_seed = tf.stack([tf.cast(seed, epoch.dtype), epoch])
+        order = tf.random.experimental.stateless_shuffle(tf.range(n), seed=epoch_seed)
         batches = tf.reshape(order[: steps * batch_size], (steps, batch_size))
         batches = tf.data.Dataset.from_tensor_slices(batches).enumerate()
-        return batches.map(lambda step, indices: (key, step, indices))
+        return batches.map(lambda step, indices: (epoch_seed, step, indices))
 
     return tf.data.Dataset.range(first_epoch, tf.int64.max).flat_map(epoch_of_batches)
 
 
-def _pairer(x, corrupt, inputs, turn, pixel_range):
-    """A function from a batch's key, number and indices to its images."""
-    gather, show = _gatherer(x), _shower(len(x), corrupt, inputs)
-    check_augment(turn, x.shape[1:])
-
-    def pair(key, step, indices):
-        # Not the key that the epoch was shuffled with.
-        key = tf.random.experimental.stateless_fold_in(key, step + 1)
-        targets = _scale(gather(indices), tf.cast, (0, 1))
-        images = show(key, indices, targets), targets
-        if turn:
-            images = (_turned(each, key) for each in images)
-        return tuple(to_model_range(each, pixel_range) for each in images)
-
-    return pair
-
-
-def _shower(n, corrupt, inputs):
-    """A function that finds what the model is shown in place of its targets."""
+def _pair_function(x, corrupt, inputs, augment, pixel_range):
+    """Returns a function from an epoch's seed, a step and indices to a batch."""
+    gather_targets, gather_inputs = _gather_function(x), None
     if inputs is not None:
-        expect(corrupt is None, "corrupt", "None, where there are `inputs`", corrupt)
-        inputs = check_images(inputs, "inputs")
-        expect(len(inputs) == n, "inputs", f"{n} images", len(inputs))
-        gather = _gatherer(inputs)
-        return lambda key, indices, targets: _scale(gather(indices), tf.cast, (0, 1))
-    return lambda key, indices, targets: corrupt(targets, key) if corrupt else targets
+        require(
+            corrupt is None,
+            f"`corrupt` must be None if there are `inputs`. Received: {corrupt}",
+        )
+        require(
+            len(inputs) == len(x),
+            f"`inputs` must be {len(x)} images, as many as targets. "
+            f"Received: {len(inputs)}",
+        )
+        gather_inputs = _gather_function(inputs)
+
+    def make_pair(epoch_seed, step, indices):
+        # Another seed than the one by which the epoch was shuffled.
+        seed = tf.random.experimental.stateless_fold_in(epoch_seed, step + 1)
+        model_inputs = targets = _bytes_to_float(gather_targets(indices), tf.cast)
+        if gather_inputs:
+            model_inputs = _bytes_to_float(gather_inputs(indices), tf.cast)
+        elif corrupt is not None:
+            model_inputs = corrupt(targets, seed)
+        pair = model_inputs, targets
+        if augment:
+            pair = [_flip_and_rotate(images, seed) for images in pair]
+        return tuple(to_model_range(images, pixel_range) for images in pair)
+
+    return make_pair
 
 
-def check_augment(turn, image_shape):
-    """Raises a `ValueError` if images of that shape cannot be turned but should."""
-    square = image_shape[0] == image_shape[1]
-    expect(square or not turn, "turn", "False, or the images square", image_shape)
+def _flip_and_rotate(images, seed):
+    """Applies one of the 8 symmetries of a square, drawn from the seed."""
+    seed = tf.random.experimental.stateless_fold_in(seed, AUGMENT)
+    symmetry = tf.random.stateless_uniform((), seed, 0, 8, tf.int32)
+    rotated = tf.image.rot90(images, symmetry)  # modulo 4
+    flipped = tf.cond(symmetry < 4, lambda: rotated, lambda: tf.reverse(rotated, [2]))
+    return tf.ensure_shape(flipped, images.shape)
 
 
-def _turned(images, key):
-    key = tf.random.experimental.stateless_fold_in(key, TURN)
-    way = tf.random.stateless_uniform((), key, 0, 8, tf.int32)
-    turned = tf.image.rot90(images, way)
-    turned = tf.cond(way < 4, lambda: turned, lambda: tf.reverse(turned, [2]))
-    return tf.ensure_shape(turned, images.shape)
-
-
-def _gatherer(x):
-    """A function from indices to those rows of `x`, for a pipeline to call."""
+def _gather_function(x):
+    """Returns a function from a tensor of indices to those rows of `x`."""
     if not _is_on_disk(x):
-        with tf.device("cpu"):  # where pipelines run, even if there is a GPU
+        with tf.device("cpu"):  # pipelines run there, also with a GPU
             pixels = tf.constant(x)
         return lambda indices: tf.gather(pixels, indices)
 
@@ -204,7 +237,7 @@ def _gatherer(x):
 
 
 def _is_on_disk(x):
-    """Whether `x` is a view, however remote, of a `np.memmap`."""
+    """Whether `x` is a `np.memmap` or a view of one."""
     while x is not None and not isinstance(x, np.memmap):
         x = getattr(x, "base", None)
     return x is not None

@@ -1,31 +1,32 @@
-"""Figures: arrays in, `matplotlib.figure.Figure` out; nothing saved or shown."""
+"""Figures from arrays. They are returned, never saved or shown."""
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from convae_keras.validation import require
+
 
 def image_rows(rows, count=10):
-    """The same images, seen in several ways, one way a row.
+    """Draws several versions of the same images, one version a row.
 
     Args:
         rows: dict from a row's label to float `(n, height, width, channels)` in
-            [0, 1], or uint8. The first `count` of each are drawn.
-        count: int, images in a row.
+            [0, 1], or uint8 in [0, 255]. Values out of range are clipped.
+        count: int, the most images in a row; the first of each are drawn.
 
     Returns:
-        `Figure`, an inch an image.
+        `matplotlib.figure.Figure`, one inch an image.
 
     Raises:
         ValueError: if there is no row, or a row is no batch of images.
     """
-    if not rows:
-        raise ValueError("`rows` must hold one row at least. Received: {}")
+    require(rows, "`rows` must have at least one row. Received: {}")
     for label, x in rows.items():
-        if np.ndim(x) != 4 or not len(x):
-            raise ValueError(
-                f"Row {label!r} must be (n, height, width, channels), n at least 1. "
-                f"Received: {np.shape(x)}"
-            )
+        require(
+            np.ndim(x) == 4 and len(x),
+            f"Row {label!r} of `rows` must be (n, height, width, channels), n at "
+            f"least 1. Received: {np.shape(x)}",
+        )
     count = min(count, *(len(x) for x in rows.values()))
     figure = Figure(figsize=(count + 1.2, len(rows) + 0.1), layout="constrained")
     axes = figure.subplots(len(rows), count, squeeze=False)
@@ -40,18 +41,18 @@ def image_rows(rows, count=10):
 
 
 def curves(lines, xlabel, ylabel, x=None, levels=None, **axis_options):
-    """Lines over one axis, with optional dashed levels to hold them against.
+    """Draws lines, such as a training history, and dashed horizontal levels.
 
     Args:
-        lines: dict from a label to numbers.
+        lines: dict from a label to a sequence of numbers.
         xlabel, ylabel: str, with the unit.
-        x: numbers, the positions of all lines, or a dict of them by label;
-            1, 2, 3, … when None.
-        levels: dict from a label to a number, drawn across.
-        **axis_options: given to `Axes.set`, such as `yscale="log"`.
+        x: sequence of numbers, the positions of all lines, or a dict of them by
+            label; None for 1, 2, 3, …
+        levels: dict from a label to a number, or None.
+        **axis_options: passed to `Axes.set`, such as `yscale="log"`.
 
     Returns:
-        `Figure`.
+        `matplotlib.figure.Figure`.
     """
     figure = Figure(figsize=(6, 3.2), layout="constrained")
     axis = figure.subplots()
@@ -62,8 +63,8 @@ def curves(lines, xlabel, ylabel, x=None, levels=None, **axis_options):
         axis.plot(positions, values, marker=".", label=label)
     levels = levels or {}
     for i, (label, value) in enumerate(levels.items()):
-        grey = f"{0.25 + 0.5 * i / len(levels)}"
-        axis.axhline(value, color=grey, linestyle="--", label=label)
+        gray = f"{0.25 + 0.5 * i / len(levels)}"
+        axis.axhline(value, color=gray, linestyle="--", label=label)
     axis.set(xlabel=xlabel, ylabel=ylabel, **axis_options)
     axis.grid(alpha=0.3)
     axis.legend()

@@ -1,10 +1,10 @@
-"""Networks with skips: they mend or enlarge images of any size."""
+"""A small U-Net for denoising and super-resolution of images of any size."""
 
 import keras
 from keras import layers, ops
 
 from convae_keras.layers import BicubicUpsampling2D, CropLike, UpsampleConv2D
-from convae_keras.validation import expect
+from convae_keras.validation import require
 
 HEADS = ("subpixel", "nearest", "transposed")
 
@@ -21,49 +21,50 @@ def restorer(
     seed=None,
     name="restorer",
 ):
-    """Builds a convolutional autoencoder with skips, a small U-Net.
+    """Builds a convolutional autoencoder with skip connections, a small U-Net.
 
-    Each stage of the encoder also hands its result, past the code, to the stage
-    of the decoder that works at the same size. The code need not keep the
-    picture, only what a small neighbourhood does not tell; that is what
-    restoration wants, and the end of any compression.
+    The output of each stage of the encoder is added to the input of the stage
+    of the decoder that works at the same size. So the bottleneck need not hold
+    the whole image, only its context: good for restoration, useless for
+    compression.
 
-    Nothing is computed at the larger size: the picture is enlarged at the very
-    end, and where it keeps its size (`scale=1`) the first convolution takes
-    every second position and the end doubles it.
+    Nothing is computed at the larger size. The image is enlarged in the last
+    step; at `scale=1` the first convolution has stride 2, and the last step
+    doubles the size.
 
     Args:
-        image_shape: `(height, width, channels)` of the input; None for a height
-            and width that may be any.
-        scale: int, how many times larger the output is than the input.
-        filters: ints, channels of the stages, each at half the size of the one
-            before.
-        convs: ints, convolutions in each stage, on either side.
-        head: how the last step enlarges. `"subpixel"`: a convolution to a
-            channel for each pixel, which are then laid side by side;
-            `"nearest"`: up-sampling, then a convolution; `"transposed"`: a
-            transposed convolution whose 3 × 3 kernel is no multiple of its
-            stride of 2.
-        residual: bool. The network adds to its input (enlarged bicubically) and
-            ends linear, or it makes the picture itself and ends in a sigmoid.
-        activation: name, after every convolution but the last.
+        image_shape: `(height, width, channels)` of the input; None for any
+            height and width.
+        scale: int, the factor between output and input size.
+        filters: tuple of int, channels of the stages, each at half the size of
+            the one before.
+        convs: tuple of int, convolutions in each stage, in the encoder and again
+            in the decoder.
+        head: the upsampling in the last step. `"subpixel"`: a convolution to
+            `scale²` times the channels, rearranged by `depth_to_space`;
+            `"nearest"`: nearest upsampling, then a convolution; `"transposed"`:
+            a 3 × 3 transposed convolution.
+        residual: bool. True: the output is added to the input (enlarged by
+            bicubic interpolation), without activation. False: the network
+            returns the image itself, through a sigmoid.
+        activation: str, of all convolutions except the last.
         seed: int for the same initial weights at every call, or None.
         name: str.
 
     Returns:
         An uncompiled functional `keras.Model`. Input: float32 `(n,
         *image_shape)` in [0, 1]. Output: float32 of `scale` times the height
-        and width; in [0, 1], if not `residual`.
+        and width; in [0, 1] unless `residual`.
 
     Raises:
-        ValueError: for sizes or a head that do not exist.
+        ValueError: for an unknown head, or sizes that do not fit.
 
     References:
         - [Ronneberger et al., 2015](https://arxiv.org/abs/1505.04597), the U-Net
-        - [Mao et al., 2016](https://arxiv.org/abs/1603.09056), skips that add
+        - [Mao et al., 2016](https://arxiv.org/abs/1603.09056), added skips
         - [Shi et al., 2016](https://arxiv.org/abs/1609.05158), sub-pixels
-        - [Zhang et al., 2018](https://arxiv.org/abs/1710.04026), half size
-        - [Kim et al., 2016](https://arxiv.org/abs/1511.04587), the residual
+        - [Zhang et al., 2018](https://arxiv.org/abs/1710.04026), half the size
+        - [Kim et al., 2016](https://arxiv.org/abs/1511.04587), residual learning
 
     Example:
 
@@ -99,7 +100,7 @@ def _bicubic(x, scale):
 
 
 def _stages(x, stages, activation, number=1):
-    """Convolutions, the smaller stages in their midst, convolutions again."""
+    """Convolutions, the smaller stages between them, convolutions again."""
     (filters, convs), *smaller = stages
     for i in range(convs):
         x = _conv(filters, activation, name=f"in_{number}_{i + 1}")(x)
@@ -122,9 +123,9 @@ def _stages(x, stages, activation, number=1):
 
 
 def _pixels(x, channels, scale, head, residual):
-    # Pixels stay float32 where the rest computes in half precision.
+    # The output stays float32 if the other layers compute in half precision.
     last = {"dtype": "float32", "name": "pixels"}
-    # At first there is nothing to add: training starts from the plain input.
+    # The initial residual is 0: training starts from the input itself.
     last |= {"kernel_initializer": "zeros"} if residual else {"activation": "sigmoid"}
     if head == "nearest":
         x = layers.UpSampling2D(scale, name="enlarge")(x)
@@ -136,11 +137,15 @@ def _pixels(x, channels, scale, head, residual):
 
 
 def _check(image_shape, scale, filters, convs, head):
-    good = len(image_shape) == 3 and isinstance(image_shape[2], int)
-    expect(good, "image_shape", "(height, width, channels)", image_shape)
-    numbers = (scale, *filters, *convs)
-    whole = all(isinstance(number, int) and number > 0 for number in numbers)
-    expect(whole, "scale`, `filters` and `convs", "positive ints", numbers)
-    same = len(filters) == len(convs) > 0
-    expect(same, "filters` and `convs", "of one length", (filters, convs))
-    expect(head in HEADS, "head", f"in {HEADS}", repr(head))
+    is_shape = len(image_shape) == 3 and isinstance(image_shape[2], int)
+    expected = "`image_shape` must be (height, width, channels)"
+    require(is_shape, f"{expected}. Received: {image_shape}")
+    for name, sizes in (("scale", [scale]), ("filters", filters), ("convs", convs)):
+        valid = all(isinstance(size, int) and size > 0 for size in sizes)
+        require(valid, f"`{name}` must be positive ints. Received: {sizes}")
+    require(
+        len(filters) == len(convs) > 0,
+        "`filters` and `convs` must have the same length, at least 1. Received: "
+        f"{filters} and {convs}",
+    )
+    require(head in HEADS, f"`head` must be one of {HEADS}. Received: {head!r}")

@@ -1,4 +1,4 @@
-"""The run folder: what a training leaves on disk, and finds there again."""
+"""The run folder: settings, checkpoints, history and the trained model."""
 
 import json
 import os
@@ -9,10 +9,11 @@ import keras
 import numpy as np
 
 from convae_keras.saving import atomic_write, load_model, read_json, write_json
+from convae_keras.validation import require
 
 
 def open_run(run, settings):
-    """Makes a run folder, or finds one that the same settings began.
+    """Creates a run folder, or opens one that was created with these settings.
 
     Args:
         run: str or `Path`, the folder.
@@ -22,24 +23,13 @@ def open_run(run, settings):
         `Path`.
 
     Raises:
-        ValueError: if the folder cannot be written, or holds a run of other
-            settings; the message names those that differ.
+        ValueError: if the folder cannot be written, or was created with
+            different settings, which the message names.
     """
     run = Path(run)
-    settings = json.loads(json.dumps(settings))
-    if os.path.exists(run / "settings.json"):  # of a `Path`, it can raise
-        found = read_json(run / "settings.json")
-        keys = sorted(settings.keys() | found.keys())
-        differ = [
-            f"{key}: there {found.get(key)!r}, asked {settings.get(key)!r}"
-            for key in keys
-            if found.get(key) != settings.get(key)
-        ]
-        if differ:
-            raise ValueError(
-                f"{run} holds a run of other settings. Choose another folder, or "
-                f"delete that one. Different are {'; '.join(differ)}"
-            )
+    settings = json.loads(json.dumps(settings))  # tuples become lists
+    if os.path.exists(run / "settings.json"):  # `Path.exists` can raise
+        _check_settings(run, settings)
     try:
         run.mkdir(parents=True, exist_ok=True)
         write_json(run / "settings.json", settings)
@@ -50,69 +40,93 @@ def open_run(run, settings):
     return run
 
 
+def _check_settings(run, settings):
+    found = read_json(run / "settings.json")
+    # "data" is a description for the reader; "fingerprint" identifies the images.
+    keys = sorted((settings.keys() | found.keys()) - {"data"})
+    different = [
+        f"{key}={found.get(key)!r} on disk, {settings.get(key)!r} requested"
+        for key in keys
+        if found.get(key) != settings.get(key)
+    ]
+    require(
+        not different,
+        f"Run folder was created with different settings: {'; '.join(different)}. "
+        f"Choose another folder, or delete {run}.",
+    )
+
+
 def finished_history(run, epochs):
-    """The history of a run that has had all its epochs; None of any other."""
-    whole = all((run / file).exists() for file in ("model.keras", "history.json"))
-    if (run / "checkpoint.npz").exists() or not whole:
+    """Reads the history of a finished run.
+
+    Args:
+        run: `Path`, the run folder.
+        epochs: int, the epochs of a finished run.
+
+    Returns:
+        dict of lists, one number an epoch; None if the run is not finished.
+    """
+    saved = all((run / file).exists() for file in ("model.keras", "history.json"))
+    if (run / "checkpoint.npz").exists() or not saved:
         return None
     history = read_json(run / "history.json")
     return history if len(history["loss"]) == epochs else None
 
 
 def save_checkpoint(run, autoencoder, history, best):
-    """Writes everything that the next epoch depends on, as one file.
+    """Writes `checkpoint.npz`: everything that the next epoch depends on.
 
     Args:
         run: `Path`, the run folder.
-        autoencoder: compiled `keras.Model`; its weights, the optimizer's
-            variables and the states of its random layers are kept.
+        autoencoder: compiled `keras.Model`. Its weights, the optimizer's
+            variables (with the loss scale, in half precision) and the states of
+            random layers are saved.
         history: dict of lists, one number an epoch.
         best: list of arrays, the best weights so far.
     """
     arrays = {"history": np.array(json.dumps(history))}
     for name, values in (("state", _state(autoencoder)), ("best", best)):
         arrays |= {f"{name}_{i:03}": np.asarray(v) for i, v in enumerate(values)}
-    with atomic_write(run / "checkpoint.npz") as aside:
-        np.savez(aside, **arrays)
+    with atomic_write(run / "checkpoint.npz") as temporary:
+        np.savez(temporary, **arrays)
 
 
 def load_checkpoint(run, autoencoder):
-    """Puts a compiled model back where `save_checkpoint` left it.
+    """Restores a compiled model from `checkpoint.npz`.
 
     Args:
         run: `Path`, the run folder.
-        autoencoder: `keras.Model`, compiled as it was.
+        autoencoder: `keras.Model`, compiled as it was when saved.
 
     Returns:
-        `(history, best)` as they were saved; `({}, None)` if there is none.
+        `(history, best)`, as given to `save_checkpoint`.
 
     Raises:
-        ValueError: if the checkpoint is of another network, or broken.
+        ValueError: if the checkpoint is damaged, or of another network.
     """
     path = run / "checkpoint.npz"
-    if not path.exists():
-        return {}, None
     try:
         with open(path, "rb") as opened, np.load(opened) as file:
             arrays = {name: file[name] for name in sorted(file.files)}
         history = json.loads(str(arrays.pop("history")))
-    except Exception as error:  # zipfile, zlib, NumPy: each has its own
-        raise ValueError(f"{path} cannot be read: {error!r:.300}") from None
+    except Exception as error:  # zipfile, zlib and NumPy raise their own
+        raise ValueError(f"Cannot read {path}: {error!r:.300}") from None
     state = [arrays[name] for name in arrays if name.startswith("state_")]
     best = [arrays[name] for name in arrays if name.startswith("best_")]
     variables = _state(autoencoder)
     expected, received = ([tuple(v.shape) for v in vs] for vs in (variables, state))
-    if expected != received:
-        raise ValueError(
-            f"{path} is of another network: expected shapes {expected}. "
-            f"Received: {received}"
-        )
+    require(
+        expected == received,
+        f"{path} is of another network: expected shapes {expected}. "
+        f"Received: {received}",
+    )
     for variable, value in zip(variables, state, strict=True):
         variable.assign(value)
     return history, best
 
 
 def _state(autoencoder):
+    """All variables of a compiled model and of its optimizer."""
     return [*autoencoder.variables, *autoencoder.optimizer.variables]
 
 
@@ -129,9 +143,14 @@ def save_run(run, autoencoder, history):
 
 
 def save_model(run, model):
-    """Writes `model.keras`."""
-    with atomic_write(run / "model.keras") as aside:
-        model.save(aside)
+    """Writes `model.keras`.
+
+    Args:
+        run: `Path`, the run folder.
+        model: `keras.Model`.
+    """
+    with atomic_write(run / "model.keras") as temporary:
+        model.save(temporary)
 
 
 def load_run(run):
@@ -141,19 +160,34 @@ def load_run(run):
         run: str or `Path`, a run folder.
 
     Returns:
-        The `keras.Model`, with its best weights.
+        `keras.Model`, with the weights of its best epoch.
 
     Raises:
-        ValueError: if there is no model there, or its file is damaged.
+        ValueError: if there is no `model.keras`, or it is damaged.
     """
     path = Path(run) / "model.keras"
-    if not path.is_file():
-        raise ValueError(f"Expected a run folder with a model.keras. Received: {run}")
+    require(
+        path.is_file(),
+        f"`run` must be a run folder with a model.keras. Received: {run}",
+    )
     return load_model(path)
 
 
 class RunKeeper(keras.callbacks.Callback):
-    """Keeps history, times and the best weights, in the run folder as well."""
+    """Records losses, times and the best weights, and saves them after each epoch.
+
+    Keras's `BackupAndRestore` saves neither the history nor the best weights,
+    and its two files can be of two epochs.
+
+    Args:
+        run: `Path`, the run folder; None to save nothing.
+
+    Attributes:
+        history: dict of lists, one number an epoch: `loss`, `val_loss`, and
+            `seconds`, of training alone.
+        best: list of arrays, the weights of the epoch with the lowest
+            `val_loss`.
+    """
 
     def __init__(self, run):
         super().__init__()
@@ -162,11 +196,18 @@ class RunKeeper(keras.callbacks.Callback):
         self.best = None
 
     def resume(self, autoencoder):
-        """Takes up a checkpoint if there is one; the epoch to go on with."""
+        """Restores the checkpoint, if there is one.
+
+        Args:
+            autoencoder: compiled `keras.Model`.
+
+        Returns:
+            int, the epochs that are done.
+        """
         self.set_model(autoencoder)
         autoencoder.optimizer.build(autoencoder.trainable_variables)
-        # Until an epoch is whole, the best are those it began with: whoever is
-        # stopped in the first one can go on from there.
+        # Before the first epoch is complete, the best weights are the initial
+        # ones: a training that is interrupted then can start again from them.
         self.best = autoencoder.get_weights()
         if self.run and (self.run / "checkpoint.npz").exists():
             self.history, self.best = load_checkpoint(self.run, autoencoder)
@@ -179,12 +220,12 @@ class RunKeeper(keras.callbacks.Callback):
         self._seconds = time.perf_counter() - self._start
 
     def on_epoch_end(self, epoch, logs=None):
-        logs = {"loss": float(logs["loss"]), "val_loss": float(logs["val_loss"])}
-        if not np.isfinite(list(logs.values())).all():
-            raise ValueError(
-                f"The loss is not a number after epoch {epoch + 1}: {logs}. Try a "
-                "lower `learning_rate`."
-            )
+        logs = {key: float(logs[key]) for key in ("loss", "val_loss")}
+        require(
+            np.isfinite(list(logs.values())).all(),
+            f"The loss is not a number after epoch {epoch + 1}: {logs}. Try a lower "
+            "`learning_rate`.",
+        )
         if logs["val_loss"] < min(self.history["val_loss"], default=np.inf):
             self.best = self.model.get_weights()
         for key, value in {**logs, "seconds": self._seconds}.items():
@@ -193,7 +234,11 @@ class RunKeeper(keras.callbacks.Callback):
             save_checkpoint(self.run, self.model, self.history, self.best)
 
     def finish(self, epochs):
-        """The best weights into the model, and the model into the folder."""
+        """Gives the model its best weights, and saves it.
+
+        Args:
+            epochs: int; after as many, the checkpoint is deleted.
+        """
         self.model.set_weights(self.best)
         if self.run:
             save_run(self.run, self.model, self.history)

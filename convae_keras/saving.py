@@ -1,93 +1,102 @@
-"""The run folder: what a training leaves on disk, and finds there again."""
+"""Files that are complete or absent: JSON, Keras models, and their hashes."""
 
 import contextlib
 import hashlib
 import json
 import os
+import re
 import zipfile
 from pathlib import Path
 
 import keras
 import numpy as np
 
+from convae_keras.validation import require
+
+# The module of each class when run folders began to store a hash of their
+# network. Classes may move and be renamed, as long as they keep the name they
+# are registered by; classes that are newer than this list have no module.
+HASHED_MODULES = {
+    "Autoencoder": "convae_keras.models",
+    "BicubicUpsampling2D": "convae_keras.layers",
+    "Codec": "convae_keras.codecs",
+    "CropLike": "convae_keras.layers",
+    "ExactConv2D": "convae_keras.exact",
+    "SideBySide": "convae_keras.exact",
+    "Tables": "convae_keras.codecs",
+    "UpsampleConv2D": "convae_keras.layers",
+    "WholeCode": "convae_keras.codecs",
+}
+# Arguments of these classes that have been renamed since then.
+HASHED_ARGUMENTS = {"rate_weight": "price"}
+
 
 @contextlib.contextmanager
 def atomic_write(path):
-    """Writes a file aside and renames it: whole under its name, or not there.
+    """Writes to a temporary file, then renames it to `path`.
+
+    The file at `path` is complete at any moment: an older one stays until the
+    new one is on disk. If the block raises, the temporary file is deleted.
 
     Args:
-        path: str or `Path`, the final name. What stood there stays, untouched,
-            until the new file is complete on disk.
+        path: str or `Path`, the file to write or replace.
 
     Yields:
-        `Path`, where to write instead; of the same suffix.
+        `Path` of the temporary file, in the same folder and of the same suffix.
 
     Raises:
         OSError: naming the file, if it cannot be written, as on a full disk.
 
     Example:
 
-    >>> with atomic_write("notes.txt") as aside:
-    ...     _ = aside.write_text("whole")
+    >>> with atomic_write("notes.txt") as temporary:
+    ...     _ = temporary.write_text("complete")
     """
     path = Path(path)
-    # One name: what a killed process left there is written over.
-    aside = path.with_name(f".{path.stem}.part{path.suffix}")
+    # A fixed name: the next write replaces what a killed process left there.
+    temporary = path.with_name(f".{path.stem}.part{path.suffix}")
     try:
-        yield aside
-        with open(aside, "rb+") as file:
+        yield temporary
+        with open(temporary, "rb+") as file:
             os.fsync(file.fileno())
-        os.replace(aside, path)
+        os.replace(temporary, path)
     except OSError as error:
         raise OSError(f"{path} could not be written: {error}") from error
     finally:
-        aside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def write_json(path, value):
-    """Writes plain values as JSON, whole or not at all."""
-    with atomic_write(path) as aside:
-        aside.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
+    """Writes a JSON file, atomically.
+
+    Args:
+        path: str or `Path`.
+        value: dicts, lists, str, finite numbers, bools and None.
+
+    Raises:
+        ValueError: if `value` has NaN or infinite numbers, which JSON lacks.
+        OSError: if the file cannot be written.
+    """
+    with atomic_write(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
 def read_json(path):
-    """Reads a JSON file; a `ValueError` names one that is missing or broken."""
+    """Reads a JSON file.
+
+    Args:
+        path: str or `Path`.
+
+    Returns:
+        The value: dicts, lists, str, numbers, bools and None.
+
+    Raises:
+        ValueError: naming the file, if it is missing or not JSON.
+    """
     try:
         return json.loads(Path(path).read_text())
     except (OSError, ValueError) as error:
-        raise ValueError(f"Expected a JSON file at {path}. Received: {error}") from None
-
-
-def save_small(model, path):
-    """Writes a model for sharing: weights in half precision, without optimizer.
-
-    Args:
-        model: `keras.Model`. Its float32 weights are rounded to float16 values;
-            integers stay as they are.
-        path: path of a `.keras` file.
-
-    Returns:
-        str, the SHA-256 of the file.
-    """
-    config = keras.saving.serialize_keras_object(model)
-    config.pop("compile_config", None)
-    small = keras.saving.deserialize_keras_object(config)
-    small.set_weights(
-        [
-            w.astype("float16") if w.dtype == "float32" else w
-            for w in model.get_weights()
-        ]
-    )
-    with atomic_write(path) as aside:
-        small.save(aside)
-        # Keras stores its archive's members as they are; half of each weight
-        # is zeros now.
-        with zipfile.ZipFile(aside) as file:
-            members = {info: file.read(info) for info in file.infolist()}
-        with zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as file:
-            for info, data in members.items():
-                file.writestr(info.filename, data)
-        return hashlib.sha256(aside.read_bytes()).hexdigest()
+        raise ValueError(f"Cannot read the JSON file {path}: {error}") from None
 
 
 def load_model(path, sha256=None):
@@ -95,38 +104,112 @@ def load_model(path, sha256=None):
 
     Args:
         path: str or `Path`.
-        sha256: str, the hash that the file must have; None for any.
+        sha256: str, the SHA-256 that the file must have, 64 hexadecimal digits;
+            None for any.
 
     Returns:
         `keras.Model`.
 
     Raises:
-        ValueError: if the file is damaged, or is not the expected one.
+        ValueError: if the file is missing, damaged, or has another hash.
     """
+    path = Path(path)
+    require(path.is_file(), f"No such file: {path}")
     if sha256 is not None:
-        found = hashlib.sha256(Path(path).read_bytes()).hexdigest()
-        if found != sha256:
-            raise ValueError(
-                f"{path} was changed: expected SHA-256 {sha256}. Received: {found}"
-            )
+        found = hashlib.sha256(path.read_bytes()).hexdigest()
+        require(
+            found == sha256,
+            f"{path} is not the expected file: its SHA-256 must be {sha256}. "
+            f"Received: {found}",
+        )
     try:
         return keras.models.load_model(path)
-    except Exception as error:  # of Keras, of h5py or of zipfile
-        raise ValueError(f"{path} cannot be read: {error!r:.300}") from error
+    except Exception as error:  # of Keras, h5py or zipfile
+        raise ValueError(f"Cannot load the model {path}: {error!r:.300}") from error
+
+
+def save_small(model, path):
+    """Saves a model for distribution: about a third of the size of `model.save`.
+
+    The optimizer is left out, float32 weights are rounded to float16, and the
+    file is compressed. `keras.models.load_model` opens it; the loaded weights
+    are float32 again.
+
+    Args:
+        model: `keras.Model`, which stays as it is.
+        path: str or `Path` of a `.keras` file.
+
+    Returns:
+        str, the SHA-256 of the file, 64 hexadecimal digits.
+
+    Raises:
+        OSError: if the file cannot be written.
+    """
+    config = keras.saving.serialize_keras_object(model)
+    config.pop("compile_config", None)
+    small = keras.saving.deserialize_keras_object(config)
+    weights = model.get_weights()
+    small.set_weights([w.astype("f2") if w.dtype == "f4" else w for w in weights])
+    with atomic_write(path) as temporary:
+        small.save(temporary)
+        # Keras does not compress; half of the bytes of each weight are now 0.
+        with zipfile.ZipFile(temporary) as file:
+            members = {name: file.read(name) for name in file.namelist()}
+        options = {"compression": zipfile.ZIP_DEFLATED, "compresslevel": 9}
+        with zipfile.ZipFile(temporary, "w", **options) as file:
+            for name, data in members.items():
+                file.writestr(name, data)
+        return hashlib.sha256(temporary.read_bytes()).hexdigest()
 
 
 def fingerprint(model):
-    """Tells one trained model from another.
+    """Returns a hash that identifies a trained model by its weights.
 
     Args:
         model: `keras.Model`.
 
     Returns:
-        str, 64 hexadecimal digits: the SHA-256 of the weights, their shapes and
-        their order. The same under every backend.
+        str, 64 hexadecimal digits: the SHA-256 of the weights' dtypes, shapes
+        and values, in order. The same under every backend.
     """
     digest = hashlib.sha256()
     for weights in model.get_weights():
         digest.update(f"{weights.dtype.name}{weights.shape}".encode())
         digest.update(np.ascontiguousarray(weights).tobytes())
     return digest.hexdigest()
+
+
+def architecture_hash(model):
+    """Returns a hash that identifies a network, whatever its weights.
+
+    It depends on the layers, their arguments and connections; not on where in
+    this package a class is defined, nor on the names that Keras numbers.
+
+    Args:
+        model: `keras.Model`.
+
+    Returns:
+        str, 16 hexadecimal digits (SHA-256, truncated).
+    """
+    config = keras.saving.serialize_keras_object(model)
+    config.pop("compile_config", None)
+    text = json.dumps(_without_location(config), sort_keys=True)
+    # Keras numbers the layers of a session in their default names.
+    text = re.sub(r"_\d+\b", "", text)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _without_location(config):
+    """Replaces the module and name of each of our classes in a Keras config."""
+    if isinstance(config, list):
+        return [_without_location(value) for value in config]
+    if not isinstance(config, dict):
+        return config
+    config = {key: _without_location(value) for key, value in config.items()}
+    package, _, name = (config.get("registered_name") or "").partition(">")
+    if package == "convae_keras":
+        arguments = config["config"].items()
+        arguments = {HASHED_ARGUMENTS.get(key, key): v for key, v in arguments}
+        module = HASHED_MODULES.get(name)
+        config |= {"class_name": name, "module": module, "config": arguments}
+    return config

@@ -1,30 +1,48 @@
-"""Checks of what callers pass in, before any long work. NumPy only."""
+"""Checks of arguments, made before any long work. NumPy only."""
 
 import numpy as np
 
-# Bytes that are looked at together, so that a set on the disk streams.
+# Bytes checked at a time, so that an array on disk is streamed.
 CHUNK = 2**24
 
 
 def require(condition, message):
-    """Raises a `ValueError` with `message` unless `condition` holds.
+    """Raises a `ValueError` unless a condition holds.
 
     Args:
         condition: bool.
         message: str, a whole sentence: what was expected and what was received.
+
+    Raises:
+        ValueError: with `message`, if `condition` is false.
+
+    Example:
+
+    >>> require(2 > 1, "`epochs` must be a positive int. Received: 0")
     """
     if not condition:
         raise ValueError(message)
 
 
 def expect(condition, name, expected, received):
-    """Raises a `ValueError`, worded as everywhere here, unless `condition`."""
-    if not condition:
-        raise ValueError(f"`{name}` must be {expected}. Received: {received}")
+    """Raises a `ValueError` unless `condition` holds. Deprecated: use `require`."""
+    require(condition, f"`{name}` must be {expected}. Received: {received}")
 
 
 def format_shape(shape):
-    """Formats a shape: `28 x 28 x 1`, and `any x any x 3` where a size is None."""
+    """Formats a shape for messages.
+
+    Args:
+        shape: tuple of int, or None for a size that is not fixed.
+
+    Returns:
+        str.
+
+    Example:
+
+    >>> format_shape((28, None, 1))
+    '28 x any x 1'
+    """
     return " x ".join(str(size or "any") for size in shape)
 
 
@@ -41,44 +59,53 @@ def check_images(x, name="x"):
         where nothing had to change.
 
     Raises:
-        ValueError: for anything else: labels, images of unequal sizes, none at
-            all, channels first, other dtypes, NaN, infinity, other ranges.
+        ValueError: for anything else: labels, images of different sizes, an
+            empty array, channels first, other dtypes, NaN, infinity, values
+            out of range.
     """
     images = (
         f"`{name}` must be images, (n, height, width) or (n, height, width, channels)"
     )
     try:
         x = np.asanyarray(x)
-    except ValueError as error:  # a list, and not of one size
+    except ValueError as error:  # a list of images of different sizes
         raise ValueError(f"{images}, all of one size. Received: {error}") from error
-    got = f"Received: {x.dtype} {x.shape}"
-    require(x.dtype != object, f"{images}, all of one size. {got}")
-    require(x.ndim > 2, f"{images}. {got}, which looks like labels")
-    require(x.ndim < 5, f"{images}. {got}")
-    require(x.size, f"`{name}` must hold at least one image of one pixel. {got}")
+    received = f"Received: {x.dtype} {x.shape}"
+    require(x.dtype != object, f"{images}, all of one size. {received}")
+    require(x.ndim > 2, f"{images}. {received}, which looks like labels")
+    require(x.ndim < 5, f"{images}. {received}")
+    require(x.size, f"`{name}` must not be empty. {received}")
     if x.ndim == 3:
         single = x.shape[2] in (1, 3) and min(x.shape[:2]) > 7
-        require(not single, f"{images}. {got}, which looks like one image")
+        require(not single, f"{images}. {received}, which looks like one image")
         x = x[..., np.newaxis]
     channels_first = x.shape[1] in (1, 3, 4) and x.shape[3] > 4
-    require(not channels_first, f"{images}. {got}, with channels first")
+    require(not channels_first, f"{images}. {received}, with channels first")
     return x if x.dtype == "uint8" else _check_floats(x, name)
 
 
 def _check_floats(x, name):
+    """Validates dtype and range of float images; returns float32."""
     expected = f"`{name}` must be uint8 in [0, 255] or float in [0, 1]"
     require(x.dtype.kind == "f", f"{expected}. Received: {x.dtype}")
     for chunk in chunks(x):
         low, high = float(chunk.min()), float(chunk.max())
         finite = np.isfinite([low, high]).all()
         require(finite, f"`{name}` must be finite. Received: NaN or infinite pixels")
-        hint = "divide by 255" if high > 1 else "[-1, 1] is for the pipeline to make"
-        got = f"Received: {low:g} to {high:g} ({hint})"
-        require(low >= 0 and high <= 1, f"{expected}. {got}")
+        hint = "divide by 255" if high > 1 else "the pipeline scales to [-1, 1] itself"
+        received = f"Received: {low:g} to {high:g} ({hint})"
+        require(low >= 0 and high <= 1, f"{expected}. {received}")
     return x.astype("float32", copy=False)
 
 
 def chunks(x):
-    """Slices of `x` that are small enough to be looked at one by one."""
+    """Splits an array into slices of about 16 MB.
+
+    Args:
+        x: array `(n, …)`, n at least 1; may be a `np.memmap`.
+
+    Returns:
+        Generator of views `(at least 1, …)`, in order.
+    """
     rows = max(1, CHUNK // x[0].nbytes)
     return (x[start : start + rows] for start in range(0, len(x), rows))
