@@ -18,7 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from convae_keras.models import pixel_range
-from convae_keras.pipelines import to_float
+from convae_keras.pipelines import from_model_range, to_float
 from convae_keras.validation import format_shape, require
 
 # `restore`: pixels on each side of a tile, and of the margin around it, which is
@@ -90,11 +90,9 @@ def _restore_tiles(model, image):
 
 def _predict(model, image):
     """Returns a model's output for one uint8 image, as uint8."""
-    low, high = pixel_range(model)
-    inputs = to_float(image[np.newaxis], (low, high))
-    outputs = np.asarray(model.predict_on_batch(inputs)[0], "float32")
-    outputs = ((outputs - low) / (high - low)).clip(0, 1)
-    return np.round(255 * outputs).astype("uint8")
+    low_high = pixel_range(model)
+    outputs = model.predict_on_batch(to_float(image[np.newaxis], low_high))
+    return np.round(255 * from_model_range(outputs[0], low_high)).astype("uint8")
 
 
 @dataclass(frozen=True)

@@ -359,7 +359,7 @@ def test_none_left(tmp_path):
     (tmp_path / "bad.png").write_text("hello")
     with (
         pytest.warns(UserWarning, match="Skipped 1 of 1"),
-        pytest.raises(ValueError, match="readable images .* Received: none in"),
+        pytest.raises(ValueError, match="`folder` must contain readable"),
     ):
         read_folder(tmp_path)
 
@@ -367,12 +367,12 @@ def test_none_left(tmp_path):
 @pytest.mark.parametrize(
     "names, message",
     [
-        ([], "Received: none in"),
-        (["a.gif"], "Received: none in"),
+        ([], "`folder` must"),
+        (["a.gif"], "`folder` must"),
         (["a.png"], "at least 3 images.*Received: 1 in"),
         (["a.png", "b.png"], "at least 3 images.*Received: 2 in"),
         (["train/a.png", "val/b.png"], "at least 2 images.*Received: 1 in"),
-        (["val/a.png", "test/b.png"], r"one with `train/` too.*\['test', 'val'\]"),
+        (["val/a.png", "test/b.png"], r"`folder` must .*`train/`.*\['test', 'val'\]"),
     ],
 )
 def test_too_few(names, message, tmp_path):
@@ -396,8 +396,8 @@ def test_no_folder(name, tmp_path):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"color": "blue"}, "`color` must be None or in .*'blue'"),
-        ({"fit": "stretch"}, "`fit` must be in .*'stretch'"),
+        ({"color": "blue"}, "`color` must be .*'blue'"),
+        ({"fit": "stretch"}, "`fit` must be .*'stretch'"),
         ({"image_size": 0}, "`image_size` must be .*Received: 0"),
         ({"image_size": 3.5}, "`image_size` must be .*Received: 3.5"),
         ({"image_size": "64"}, "`image_size` must be .*Received: '64'"),
@@ -430,7 +430,7 @@ def test_no_room_on_the_disk(tmp_path, monkeypatch):
     monkeypatch.setattr(
         folders.shutil, "disk_usage", lambda path: usage._replace(free=5)
     )
-    with pytest.raises(ValueError, match="`TMPDIR` must be .* 48 bytes free"):
+    with pytest.raises(ValueError, match="`TMPDIR` must have 48 bytes free"):
         read_folder(tmp_path)
 
 

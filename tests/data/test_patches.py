@@ -75,8 +75,8 @@ def test_grey_is_the_luma():
 @pytest.mark.parametrize(
     "arguments, message",
     [
-        (("all",), "`split` must be in .*'train'.*Received: 'all'"),
-        (("test", "blue"), "`color` must be in .*'rgb'.*Received: 'blue'"),
+        (("all",), "`split` must be .*'train'.*'all'"),
+        (("test", "blue"), "`color` must be .*'rgb'.*'blue'"),
     ],
 )
 def test_no_such_photographs(arguments, message):
@@ -267,7 +267,7 @@ def test_pairs_in_splits(tmp_path):
 def test_a_partner_is_missing(alone, tmp_path):
     fill_pairs(tmp_path, ["0.png", "1.png", "2.png"])
     save(picture(9), tmp_path / alone)
-    message = r"`folder` must be .*same names in input/ and target/.*\['9.png'\]"
+    message = r"`folder` must have the same names in .*\['9.png'\]"
     with pytest.raises(ValueError, match=message):
         read_patches(tmp_path, 4)
 
@@ -277,9 +277,7 @@ def test_pairs_that_are_not_where_they_should_be(names, tmp_path):
     """Taken for photographs, noisy inputs would be learnt as clean ones."""
     for name in names:
         fill(tmp_path / name, ["0.png", "1.png", "2.png"])
-    with pytest.raises(
-        ValueError, match="with input/ and target/, so spelt, at its top"
-    ):
+    with pytest.raises(ValueError, match="`folder` must have input/ and target/"):
         read_patches(tmp_path, 4)
 
 
@@ -347,7 +345,7 @@ def test_the_size_is_that_of_the_damaged(tmp_path):
 def test_a_split_that_is_left_without_a_patch(tmp_path):
     fill(tmp_path, ["train/a.png", "val/b.png", "test/c.png"])
     save(picture(1, 3, 3), tmp_path / "val" / "b.png")
-    message = r"`folder` must be with images of 4 pixels .* to val on.*val/b.png"
+    message = "`folder` must have val images of 4 pixels.*val/b.png"
     with pytest.raises(ValueError, match=message):
         read_patches(tmp_path, 4)
 
@@ -359,10 +357,10 @@ def test_a_split_that_is_left_without_a_patch(tmp_path):
         (["a.png"], {"patch_size": -4}, "`patch_size` must be .*Received: -4"),
         (["a.png"], {"patch_size": 4.0}, "`patch_size` must be .*Received: 4.0"),
         (["a.png"], {"patch_size": "4"}, "`patch_size` must be .*Received: '4'"),
-        (["a.png"], {"color": "blue"}, "`color` must be None or in .*: 'blue'"),
-        ([], {}, "`folder` must be a folder of images. Received: none in"),
+        (["a.png"], {"color": "blue"}, "`color` must be .*'blue'"),
+        ([], {}, "`folder` must be a folder of images"),
         (["a.png", "b.png"], {}, "at least 3 images.*Received: 2 in"),
-        (["val/a.png"], {}, "one with `train/` too"),
+        (["val/a.png"], {}, "`folder` must .*`train/`"),
     ],
 )
 def test_bad_options(names, options, message, tmp_path):
@@ -400,6 +398,5 @@ def test_pairs_are_noticed(tmp_path):
 @pytest.mark.parametrize("option", [{"image_size": 8}, {"fit": "pad"}])
 def test_patches_are_not_resized(option, tmp_path):
     fill(tmp_path, [f"{i}.png" for i in range(3)])
-    message = rf"`image_size` and `fit` must be left out.*\['{[*option][0]}'\]"
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=rf"\['{[*option][0]}'\].*patches"):
         load_images(tmp_path, patch_size=4, **option)

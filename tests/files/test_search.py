@@ -1,8 +1,11 @@
-"""Features of files: streamed into one file, found again, never half written."""
+"""Features of files: written whole or not at all, read back, and searched."""
 
 import json
+import os
+import tempfile
 import tracemalloc
 import warnings
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -11,7 +14,7 @@ from PIL import Image
 
 from convae_keras.data import image_files as files
 from convae_keras.features import encode
-from convae_keras.files import search as index
+from convae_keras.files import search as module
 from convae_keras.files.search import encode_files, load_features, search
 from convae_keras.models import conv_autoencoder
 from convae_keras.restorers import restorer
@@ -20,14 +23,23 @@ from convae_keras.saving import fingerprint
 CODE = {"filters": (2, 4), "code_filters": ()}
 
 
-def network(channels=1, seed=0, sides=(9, 12)):
-    options = {"image_shape": (*sides, channels), "seed": seed, **CODE}
+def network(channels=1, seed=0, size=(9, 12)):
+    options = {"image_shape": (*size, channels), "seed": seed, **CODE}
     return conv_autoencoder("reference", latent_dim=5, **options)
 
 
 @pytest.fixture(scope="module")
 def model():
     return network()
+
+
+def projection():
+    """A model whose weights are the same under every backend and seed."""
+    inputs = keras.Input((9, 12, 1))
+    model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(inputs)))
+    kernel = np.linspace(-1, 1, 9 * 12 * 3, dtype="float32").reshape(9 * 12, 3)
+    model.set_weights([kernel, np.zeros(3, "float32")])
+    return model
 
 
 @pytest.fixture
@@ -53,7 +65,7 @@ def folder(pixels, tmp_path):
 def test_the_file_holds_what_encode_gives(
     batch_size, model, pixels, folder, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(index, "BATCH_SIZE", batch_size)
+    monkeypatch.setattr(module, "BATCH_SIZE", batch_size)
     path = tmp_path / "on the way/features.npz"
     names, skipped = encode_files(model, folder, path)
     order = [*(f"{i}.png" for i in range(5)), "below/5.png", "below/6.png"]
@@ -87,8 +99,8 @@ def test_one_image_and_another_layer(model, pixels, folder, tmp_path):
 @pytest.mark.parametrize("channels", [1, 3])
 def test_images_of_any_size_and_kind(channels, pixels, tmp_path):
     """Each is brought to what the model takes, as `read_folder` would."""
-    colour = np.random.default_rng(1).integers(0, 256, (20, 16, 3), "uint8")
-    image = Image.fromarray(colour)
+    color = np.random.default_rng(1).integers(0, 256, (20, 16, 3), "uint8")
+    image = Image.fromarray(color)
     image.save(tmp_path / "a.png")
     fitted = {
         "crop": image.crop((0, 4, 16, 16)).resize((12, 9), Image.Resampling.LANCZOS),
@@ -99,8 +111,8 @@ def test_images_of_any_size_and_kind(channels, pixels, tmp_path):
     for fit in fitted:
         encode_files(model, tmp_path / "a.png", tmp_path / f"{fit}.npz", fit=fit)
         codes[fit] = load_features(tmp_path / f"{fit}.npz", model)[0]
-    grey_or_colour = fitted["crop"].convert("L" if channels == 1 else "RGB")
-    expected = encode(model, np.asarray(grey_or_colour)[np.newaxis])
+    grey_or_color = fitted["crop"].convert("L" if channels == 1 else "RGB")
+    expected = encode(model, np.asarray(grey_or_color)[np.newaxis])
     np.testing.assert_allclose(codes["crop"], expected, atol=0.02)
     assert np.abs(codes["pad"] - expected).max() > 0.02
 
@@ -118,16 +130,16 @@ def test_broken_images_are_skipped_and_named(model, pixels, folder, tmp_path):
 def test_only_broken_images(model, tmp_path):
     (tmp_path / "in").mkdir()
     (tmp_path / "in/a.png").write_bytes(b"hello")
-    with pytest.raises(ValueError, match="`source` must be images that can be read"):
+    with pytest.raises(ValueError, match="`source` must be .* Skipped 1 of 1"):
         encode_files(model, tmp_path / "in", tmp_path / "features.npz")
     assert not (tmp_path / "features.npz").exists()
 
 
 def test_memory_does_not_grow_with_the_images(folder, tmp_path, monkeypatch):
-    """Fifty times as many: only their names are kept."""
-    monkeypatch.setattr(index, "BATCH_SIZE", 40)
-    model, image = network(sides=(27, 36)), np.zeros((27, 36, 1), "uint8")
-    monkeypatch.setattr(index, "read_image", lambda *_: image)
+    """Fifty times as many: only names and features are kept."""
+    monkeypatch.setattr(module, "BATCH_SIZE", 40)
+    model, image = network(size=(27, 36)), np.zeros((27, 36, 1), "uint8")
+    monkeypatch.setattr(module, "read_image", lambda *_: image)
     path = tmp_path / "features.npz"
     peaks = []
     for count in (2000, 40, 2000):  # at first, what is made once is made
@@ -144,7 +156,7 @@ def test_memory_does_not_grow_with_the_images(folder, tmp_path, monkeypatch):
 def test_nothing_is_written_over_unless_told(model, folder, tmp_path):
     path = tmp_path / "features.npz"
     path.write_bytes(b"mine")
-    with pytest.raises(ValueError, match="`destination` must be files that do not"):
+    with pytest.raises(ValueError, match="`destination` must be files"):
         encode_files(model, folder, path)
     assert path.read_bytes() == b"mine"
     encode_files(model, folder, path, overwrite=True)
@@ -160,11 +172,18 @@ def test_an_interrupted_write_leaves_what_was_there(
     def fails(*_, **__):
         raise OSError("no space left")
 
-    monkeypatch.setattr(index.shutil, "copyfileobj", fails)
+    monkeypatch.setattr(np, "savez", fails)
     with pytest.raises(OSError, match="features.npz could not be written: no space"):
         encode_files(model, folder, path, overwrite=True)
     assert path.read_bytes() == b"mine"
     assert [*tmp_path.glob("*.npz")] == [path]
+
+
+def test_a_destination_that_cannot_be_written(model, folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    monkeypatch.setattr(module, "in_threads", lambda *_: pytest.fail("long work"))
+    with pytest.raises(ValueError, match="Cannot write to '.*': permission denied"):
+        encode_files(model, folder, tmp_path / "on the way/features.npz")
 
 
 @pytest.mark.parametrize(
@@ -172,13 +191,13 @@ def test_an_interrupted_write_leaves_what_was_there(
     [
         ("", "a.npz", {}, "`source` must be a path"),
         ("in", "", {}, "`destination` must be a path"),
-        ("nowhere", "a.npz", {}, "`source` must be an image or a folder"),
+        ("nowhere", "a.npz", {}, "No such file: nowhere"),
         ("empty", "a.npz", {}, "`source` must be a folder with images"),
         ("in", "a.txt", {}, "`destination` must be a name like features.npz"),
         ("in", "folder.npz", {}, "`destination` must be a name like features.npz"),
-        ("in", "a.npz", {"fit": "stretch"}, "`fit` must be in"),
-        ("in", "a.npz", {"layer": "conv"}, "`layer` must be None or in"),
-        ("in", "a.npz", {"pooling": "sum"}, "`pooling` must be in"),
+        ("in", "a.npz", {"fit": "stretch"}, "`fit` must be"),
+        ("in", "a.npz", {"layer": "conv"}, "`layer` must be"),
+        ("in", "a.npz", {"pooling": "sum"}, "`pooling` must be"),
     ],
 )
 def test_bad_input(
@@ -188,7 +207,7 @@ def test_bad_input(
     (tmp_path / "folder.npz").mkdir()
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.rglob("*"))
-    monkeypatch.setattr(index, "in_threads", lambda *_: pytest.fail("long work"))
+    monkeypatch.setattr(module, "in_threads", lambda *_: pytest.fail("long work"))
     with pytest.raises(ValueError, match=said):
         encode_files(model, source, destination, **options)
     assert sorted(tmp_path.rglob("*")) == before
@@ -198,12 +217,12 @@ def test_bad_input(
 def test_a_model_that_takes_no_images_of_one_size(shape, folder, tmp_path):
     inputs = keras.Input(shape)
     model = keras.Model(inputs, keras.layers.Conv2D(1, 3)(inputs))
-    with pytest.raises(ValueError, match="`model` must be one that takes grey or RGB"):
+    with pytest.raises(ValueError, match="`model` must"):
         encode_files(model, folder, tmp_path / "a.npz", pooling="max")
 
 
 def test_a_restorer_is_no_encoder(folder, tmp_path):
-    with pytest.raises(ValueError, match="must be"):
+    with pytest.raises(ValueError, match="`model` must"):
         encode_files(restorer(filters=(4, 8)), folder, tmp_path / "a.npz")
 
 
@@ -213,7 +232,7 @@ def test_a_restorer_is_no_encoder(folder, tmp_path):
 def test_features_of_another_model(model, folder, tmp_path):
     encode_files(model, folder, tmp_path / "features.npz")
     other = network(seed=1)
-    with pytest.raises(ValueError, match="must be features of this model") as error:
+    with pytest.raises(ValueError, match="features of this model") as error:
         load_features(tmp_path / "features.npz", other)
     assert fingerprint(model)[:12] in str(error.value)
     assert fingerprint(other)[:12] in str(error.value)
@@ -236,6 +255,18 @@ def test_what_is_no_file_of_features(model, folder, tmp_path):
             load_features(path, model)
 
 
+def test_a_file_of_version_0_1_0(pixels, folder):
+    """The file was written by another implementation of `encode_files`."""
+    path = Path(__file__).parents[1] / "fixtures/features_0.1.0.npz"
+    model = projection()
+    features, names, about = load_features(path, model)
+    order = [*(f"{i}.png" for i in range(5)), "below/5.png", "below/6.png"]
+    assert names == order and about["fit"] == "crop"
+    expected = pixels.reshape(7, -1) / 255 @ projection().get_weights()[0]
+    np.testing.assert_allclose(features, expected, atol=1e-4)
+    assert search(model, path, folder / "below/5.png", 1)[0][0] == "below/5.png"
+
+
 @pytest.mark.parametrize(
     "features, names",
     [
@@ -252,7 +283,7 @@ def test_features_that_do_not_fit(features, names, model, folder, tmp_path):
     with np.load(path) as file:
         about = file["about"]
     np.savez(path, features=features, names=np.array(names, "U1"), about=about)
-    with pytest.raises(ValueError, match=r"features\.npz` must be finite features, \("):
+    with pytest.raises(ValueError, match=r"features\.npz' must be finite"):
         load_features(path, model)
 
 
@@ -276,6 +307,27 @@ def test_search(from_file, model, pixels, folder, tmp_path):
     assert found[0] == ("below/5.png", pytest.approx(0, abs=2e-3))
     np.testing.assert_allclose([d for _, d in found[1:]], distances[order[1:4]], 1e-3)
     assert len(search(model, where, query, count=100)) == 7
+
+
+@pytest.mark.parametrize("from_file", [False, True])
+def test_search_writes_nothing_and_hashes_at_most_once(
+    from_file, model, folder, tmp_path, monkeypatch
+):
+    where, hashed = folder, []
+    if from_file:
+        where = tmp_path / "features.npz"
+        encode_files(model, folder, where)
+
+    def count(model):
+        hashed.append(model)
+        return fingerprint(model)
+
+    monkeypatch.setattr(module, "fingerprint", count)
+    monkeypatch.setattr(tempfile, "mkstemp", lambda *_, **__: pytest.fail("a file"))
+    monkeypatch.setattr(tempfile, "mkdtemp", lambda *_, **__: pytest.fail("a folder"))
+    monkeypatch.setattr(np, "savez", lambda *_, **__: pytest.fail("a file"))
+    assert search(model, where, folder / "0.png", 1)[0][0] == "0.png"
+    assert len(hashed) == from_file
 
 
 def test_equally_near_images_have_one_order(model, pixels, folder, tmp_path):
@@ -303,10 +355,10 @@ def test_search_sees_the_query_as_it_saw_the_folder(model, folder, tmp_path):
     [
         ("in", "nowhere.png", 1, "`query` must be an image"),
         ("in", "in", 1, "`query` must be an image"),
-        ("nowhere", "in/0.png", 1, "`where` must be a folder of images, or what"),
+        ("nowhere", "in/0.png", 1, "`where` must be a folder"),
         ("in/0.png", "in/0.png", 1, "Expected a file that `convae encode` wrote"),
         ("in", "in/0.png", 0, "`count` must be a positive int"),
-        ("in", "broken.png", 1, "`query` must be an image that can be read"),
+        ("in", "broken.png", 1, "`query` must be .*broken.png"),
     ],
 )
 def test_bad_searches(where, query, count, said, model, folder, tmp_path, monkeypatch):
