@@ -82,17 +82,16 @@ def test_broken_json_is_named(content, tmp_path):
 def test_save_small(tmp_path):
     model = small()
     model.compile("adam", "mse")
-    x = np.random.default_rng(0).random((8, 8, 8, 1), "float32")
-    model.train_on_batch(x, x)
+    model.optimizer.build(model.trainable_variables)
+    x = np.random.default_rng(0).random((2, 8, 8, 1), "float32")
     before = model.get_weights()
     path = tmp_path / "small.keras"
     sha256 = save_small(model, path)
     assert hashlib.sha256(path.read_bytes()).hexdigest() == sha256
     assert names(tmp_path) == ["small.keras"]
-    # The model itself is untouched, and can be trained further.
+    # The model itself stays as it is.
     for weight, expected in zip(model.get_weights(), before, strict=True):
         np.testing.assert_array_equal(weight, expected)
-    assert int(model.optimizer.iterations) == 1
     loaded = load_model(path, sha256)
     assert isinstance(loaded, Autoencoder) and not loaded.compiled
     for weight, expected in zip(loaded.get_weights(), before, strict=True):
@@ -161,10 +160,8 @@ def test_every_argument_changes_the_hash():
         {},
         {"pooling": "average"},
         {"filters": (5,)},
-        {"activation": "silu"},
         {"upsampling": "bilinear"},
         {"image_shape": (7, 8, 1)},
-        {"output_range": (-1, 1)},
     ]
     hashes = [architecture_hash(small(**each)) for each in switches]
     assert len(set(hashes)) == len(switches)
