@@ -1,6 +1,7 @@
-"""Damage to images: drawn from a seed, of the strength asked for, the same anywhere."""
+"""Corruptions: drawn from a seed, of the given strength, the same everywhere."""
 
 import json
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -44,8 +45,8 @@ def pixels():
     return np.random.default_rng(0).integers(0, 256, (6, 11, 14, 3), "uint8")
 
 
-def grey(n, height=20, width=24):
-    """Images of one grey, far from black and white; float32."""
+def gray(n, height=20, width=24):
+    """Images of one gray level, far from black and white; float32."""
     return np.full((n, height, width, 1), 0.5, "float32")
 
 
@@ -53,7 +54,7 @@ def grey(n, height=20, width=24):
 
 
 @pytest.mark.parametrize("corrupt", EVERY, ids=str)
-def test_the_damage_comes_from_the_seed(corrupt, pixels):
+def test_the_result_comes_from_the_seed(corrupt, pixels):
     first, again, other = (corrupt(pixels, seed=seed) for seed in (3, 3, 4))
     assert isinstance(first, np.ndarray) and first.dtype == "float32"
     np.testing.assert_array_equal(first, again)
@@ -61,7 +62,7 @@ def test_the_damage_comes_from_the_seed(corrupt, pixels):
 
 
 @pytest.mark.parametrize("corrupt", DRAWN, ids=str)
-def test_every_image_of_a_batch_has_its_own_damage(corrupt, pixels):
+def test_every_image_of_a_batch_is_corrupted_differently(corrupt, pixels):
     same = np.repeat(pixels[:1], 50, axis=0)
     damaged = corrupt(same, seed=1)
     # A hole of 3 has 108 places; the others never come out alike.
@@ -79,7 +80,7 @@ def test_the_range(corrupt, pixels):
 
 
 @pytest.mark.parametrize("corrupt", EVERY, ids=str)
-def test_bytes_and_floats_are_damaged_alike(corrupt, pixels):
+def test_bytes_and_floats_are_corrupted_alike(corrupt, pixels):
     expected, before = corrupt(pixels, seed=2), pixels.copy()
     np.testing.assert_array_equal(corrupt(to_float(pixels), seed=2), expected)
     np.testing.assert_array_equal(pixels, before)  # the originals stay whole
@@ -87,8 +88,8 @@ def test_bytes_and_floats_are_damaged_alike(corrupt, pixels):
 
 @pytest.mark.parametrize("sizes", [(11, 14), (None, None)])
 @pytest.mark.parametrize("corrupt", EVERY, ids=str)
-def test_pipelines_and_arrays_are_damaged_alike(corrupt, sizes, pixels):
-    """Inside `map`, where nobody knows yet how many images a batch has."""
+def test_pipelines_and_arrays_are_corrupted_alike(corrupt, sizes, pixels):
+    """Inside `map`, where the number of images in a batch is not known."""
     x = to_float(pixels)
     signature = tf.TensorSpec((None, *sizes, 3))
     batches = tf.data.Dataset.from_generator(lambda: [x], output_signature=signature)
@@ -106,63 +107,61 @@ def test_comes_back_from_json(corrupt):
 
 def test_no_corruption_has_no_config():
     assert from_config(None) is None
-    with pytest.raises(
-        ValueError, match="`name` must be in .*'Fog'.*Received: 'Smear'"
-    ):
+    with pytest.raises(ValueError, match="'Smear'.*'Fog'"):
         from_config({"name": "Smear"})
-    with pytest.raises(ValueError, match="Received: None"):
+    with pytest.raises(ValueError, match="None"):
         from_config({})
-    with pytest.raises(ValueError, match="No Hole is made of .*'depth'"):
+    with pytest.raises(ValueError, match="Hole.*'depth'"):
         from_config({"name": "Hole", "depth": 3})
 
 
-RANGE = "must be a number from 0 to {}, or .low, high. inside them. Received: {}"
-
-
 @pytest.mark.parametrize(
-    "kind, options, message",
+    "kind, options",
     [
-        (GaussianNoise, {"stddev": -0.1}, "`stddev` " + RANGE.format(10, "-0.1")),
-        (GaussianNoise, {"stddev": 11}, "`stddev` " + RANGE.format(10, 11)),
-        (GaussianNoise, {"stddev": np.nan}, "`stddev` .*Received: nan"),
-        (GaussianNoise, {"stddev": None}, "`stddev` .*Received: None"),
-        (GaussianNoise, {"stddev": "0.1"}, "`stddev` .*Received: '0.1'"),
-        (GaussianNoise, {"stddev": (0.2, 0.1)}, r"`stddev` .*\(0.2, 0.1\)"),
-        (GaussianNoise, {"stddev": (0.1,)}, r"`stddev` .*\(0.1,\)"),
-        (GaussianNoise, {"stddev": (0, 0.1, 0.2)}, r"`stddev` .*\(0, 0.1, 0.2\)"),
-        (GaussianNoise, {"stddev": ()}, r"`stddev` .*\(\)"),
-        (SaltAndPepper, {"amount": 1.1}, "`amount` " + RANGE.format(1, 1.1)),
-        (SaltAndPepper, {"amount": (-0.1, 1)}, r"`amount` .*\(-0.1, 1\)"),
-        (Hole, {"side": 0}, "`side` must be a positive int. Received: 0"),
-        (Hole, {"side": -2}, "`side` must be a positive int. Received: -2"),
-        (Hole, {"side": 2.5}, "`side` must be a positive int. Received: 2.5"),
-        (Hole, {"value": 1.5}, "`value` .*Received: 1.5"),
-        (Fog, {"blur": -1}, "`blur` must be a number from 0 to 100. Received: -1"),
-        (Fog, {"blur": (1, 2)}, "`blur` must be a number from 0 to 100."),
-        (Fog, {"contrast": 0}, "`contrast` must be a number from 0.01 to 1"),
-        (Hole, {"value": (0.1, 0.3)}, "`value` must be a number from 0 to 1."),
-        (Hole, {"side": True}, "`side` must be a positive int. Received: True"),
-        (Fog, {"contrast": 1.2}, "`contrast` .*Received: 1.2"),
-        (Fog, {"contrast": (0.5, 1.2)}, r"`contrast` .*\(0.5, 1.2\)"),
-        (Fog, {"stddev": -1}, "`stddev` .*Received: -1"),
-        (Warp, {"rotation": 200}, "`rotation` must be a number from 0 to 180"),
-        (Warp, {"scale": 1.2}, r"`scale` must be \(low, high\). Received: 1.2"),
-        (Warp, {"scale": (0, 1)}, "`scale` must be"),
-        (Warp, {"shear": -1}, "`shear` must be a number from 0 to 10"),
-        (Warp, {"shift": "3"}, "`shift` must be a number from 0 to 1000"),
-        (Warp, {"stddev": -1}, "`stddev` .*Received: -1"),
-        (Downsample, {"factor": 1}, "`factor` must be an int of 2 or more.*: 1"),
-        (Downsample, {"factor": 2.0}, "`factor` must be .*Received: 2.0"),
-        (Downsample, {"method": "nearest"}, "`method` must be in .*: 'nearest'"),
+        (GaussianNoise, {"stddev": -0.1}),
+        (GaussianNoise, {"stddev": 11}),
+        (GaussianNoise, {"stddev": np.nan}),
+        (GaussianNoise, {"stddev": None}),
+        (GaussianNoise, {"stddev": "0.1"}),
+        (GaussianNoise, {"stddev": (0.2, 0.1)}),
+        (GaussianNoise, {"stddev": (0.1,)}),
+        (GaussianNoise, {"stddev": (0, 0.1, 0.2)}),
+        (GaussianNoise, {"stddev": ()}),
+        (SaltAndPepper, {"amount": 1.1}),
+        (SaltAndPepper, {"amount": (-0.1, 1)}),
+        (Hole, {"side": 0}),
+        (Hole, {"side": -2}),
+        (Hole, {"side": 2.5}),
+        (Hole, {"value": 1.5}),
+        (Fog, {"blur": -1}),
+        (Fog, {"blur": (1, 2)}),
+        (Fog, {"contrast": 0}),
+        (Hole, {"value": (0.1, 0.3)}),
+        (Hole, {"side": True}),
+        (Fog, {"contrast": 1.2}),
+        (Fog, {"contrast": (0.5, 1.2)}),
+        (Fog, {"stddev": -1}),
+        (Warp, {"rotation": 200}),
+        (Warp, {"scale": 1.2}),
+        (Warp, {"scale": (0, 1)}),
+        (Warp, {"shear": -1}),
+        (Warp, {"shift": "3"}),
+        (Warp, {"stddev": -1}),
+        (Downsample, {"factor": 1}),
+        (Downsample, {"factor": 2.0}),
+        (Downsample, {"method": "nearest"}),
     ],
 )
-def test_bad_options(kind, options, message):
-    with pytest.raises(ValueError, match=message):
+def test_bad_options(kind, options):
+    ((name, value),) = options.items()
+    with pytest.raises(
+        ValueError, match=f"`{name}`.*Received: {re.escape(repr(value))}"
+    ):
         kind(**options)
 
 
-def test_images_are_checked():
-    with pytest.raises(ValueError, match=r"`x` must be .*divide by 255"):
+def test_images_are_validated():
+    with pytest.raises(ValueError, match="`x`"):
         Fog()(np.full((3, 8, 8, 1), 255.0))
 
 
@@ -171,14 +170,14 @@ def test_images_are_checked():
 
 @pytest.mark.parametrize("stddev", [0.05, 0.5, 2])
 def test_the_noise_has_the_deviation_asked_for(stddev):
-    noise = GaussianNoise(stddev, clip=False)(grey(200)) - 0.5
+    noise = GaussianNoise(stddev, clip=False)(gray(200)) - 0.5
     n = noise.size  # 96,000: five standard errors on either side
     assert abs(noise.mean()) < 5 * stddev / n**0.5
     assert abs(noise.std() / stddev - 1) < 5 / (2 * n) ** 0.5
     # Of a normal distribution: 68.3 % within one deviation, 95.4 % within two.
-    for deviations, share in [(1, 0.6827), (2, 0.9545)]:
+    for deviations, fraction in [(1, 0.6827), (2, 0.9545)]:
         within = (np.abs(noise) < deviations * stddev).mean()
-        assert within == pytest.approx(share, abs=0.01)
+        assert within == pytest.approx(fraction, abs=0.01)
 
 
 def test_pixels_and_channels_have_noise_of_their_own(pixels):
@@ -196,9 +195,9 @@ def test_clipping_is_the_last_step(pixels):
 
 
 def test_a_range_draws_a_deviation_for_each_image():
-    noisy = GaussianNoise((0.1, 0.3), clip=False)(grey(400, 40, 40))
+    noisy = GaussianNoise((0.1, 0.3), clip=False)(gray(400, 40, 40))
     found = noisy.std(axis=(1, 2, 3))
-    # 1,600 pixels tell a deviation to 2 %.
+    # 1,600 pixels estimate a deviation to 2 %.
     assert 0.09 < found.min() < 0.11 and 0.28 < found.max() < 0.33
     # Evenly: a quarter of them in each quarter.
     counts = np.histogram(found, np.linspace(0.1, 0.3, 5))[0]
@@ -213,11 +212,13 @@ def test_no_noise(pixels):
 
 
 @pytest.mark.parametrize("amount", [0, 0.02, 0.3, 1])
-def test_the_share_of_salt_and_of_pepper(amount):
-    damaged = SaltAndPepper(amount)(grey(200))
+def test_the_fraction_of_salt_and_of_pepper(amount):
+    damaged = SaltAndPepper(amount)(gray(200))
     for value in (0, 1):
-        share = (damaged == value).mean()
-        assert share == pytest.approx(amount / 2, abs=5 * (amount / 2 / 96_000) ** 0.5)
+        fraction = (damaged == value).mean()
+        assert fraction == pytest.approx(
+            amount / 2, abs=5 * (amount / 2 / 96_000) ** 0.5
+        )
     assert set(np.unique(damaged)) <= {0, 0.5, 1}
 
 
@@ -228,9 +229,9 @@ def test_salt_and_pepper_take_whole_pixels():
 
 
 def test_a_range_draws_an_amount_for_each_image():
-    damaged = SaltAndPepper((0.2, 0.8))(grey(300, 40, 40)) != 0.5
-    shares = damaged.mean(axis=(1, 2, 3))
-    assert 0.15 < shares.min() < 0.23 and 0.77 < shares.max() < 0.85
+    damaged = SaltAndPepper((0.2, 0.8))(gray(300, 40, 40)) != 0.5
+    fractions = damaged.mean(axis=(1, 2, 3))
+    assert 0.15 < fractions.min() < 0.23 and 0.77 < fractions.max() < 0.85
 
 
 # --- holes -------------------------------------------------------------------
@@ -289,7 +290,7 @@ def moments(**options):
 
 
 def assert_fills(values, low, high, margin=0.03):
-    """All of the range, and no more."""
+    """The values cover the range, and no more."""
     room = margin * (high - low)
     assert low - room / 3 < values.min() < low + room
     assert high - room < values.max() < high + room / 3
@@ -376,7 +377,7 @@ def test_fog_takes_contrast_and_moves_what_is_left():
 
 
 def test_fog_ends_in_noise():
-    foggy = Fog(blur=3, contrast=0.2, stddev=0.02)(grey(100))
+    foggy = Fog(blur=3, contrast=0.2, stddev=0.02)(gray(100))
     deviations = foggy.std(axis=(1, 2, 3))
     assert deviations.mean() == pytest.approx(0.02, rel=0.03)
 
@@ -422,22 +423,24 @@ def test_bicubic_downsampling_overshoots_and_is_clipped():
     assert Downsample(2, "bicubic")(x).max() == 1
 
 
-# --- one's own ---------------------------------------------------------------
+# --- subclasses and sizes ----------------------------------------------------
 
 
-def test_a_corruption_of_ones_own(pixels):
+def test_a_subclass(pixels):
     @dataclass(frozen=True)
-    class Dim(Corruption):
-        share: float = 0.5
+    class Darken(Corruption):
+        factor: float = 0.5
 
         def damage(self, x, seed):
-            return x * self.share
+            return x * self.factor
 
-    np.testing.assert_allclose(Dim(0.25)(pixels), pixels / 1020, atol=1e-6)
-    assert from_config({"name": "Dim", "share": 0.1}) == Dim(0.1)
+    np.testing.assert_allclose(Darken(0.25)(pixels), pixels / 1020, atol=1e-6)
+    assert from_config({"name": "Darken", "factor": 0.1}) == Darken(0.1)
 
 
-@pytest.mark.parametrize("corrupt", [Hole(12), Downsample(20)])
-def test_images_with_too_little_room(corrupt):
-    with pytest.raises(ValueError, match="at most a side of the images, .8, 8."):
+@pytest.mark.parametrize(
+    "corrupt, name", [(Hole(12), "side"), (Downsample(20), "factor")]
+)
+def test_images_that_are_too_small(corrupt, name):
+    with pytest.raises(ValueError, match=f"`{name}`.*8, 8"):
         corrupt(np.zeros((2, 8, 8, 1), "uint8"))

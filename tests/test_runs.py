@@ -1,4 +1,4 @@
-"""The run folder: whole files or none, and clear words about broken ones."""
+"""The run folder: opened again, resumed, and damaged files named."""
 
 import errno
 
@@ -15,7 +15,7 @@ from convae_keras.runs import (
     save_checkpoint,
     save_run,
 )
-from convae_keras.saving import atomic_write, read_json, write_json
+from convae_keras.saving import read_json, write_json
 
 HISTORY = {"loss": [0.5, 0.25], "val_loss": [0.5, 0.3], "seconds": [1.0, 2.0]}
 
@@ -53,52 +53,6 @@ def checkpoint(tmp_path):
     return tmp_path, autoencoder, best
 
 
-# --- whole files or none -----------------------------------------------------
-
-
-def test_replacing(tmp_path):
-    path = tmp_path / "notes.txt"
-    for text in ("first", "second"):
-        with atomic_write(str(path)) as aside:
-            aside.write_text(text)
-            assert aside.suffix == ".txt" and aside.parent == tmp_path
-            assert not path.exists() or path.read_text() == "first"
-        assert path.read_text() == text and names(tmp_path) == ["notes.txt"]
-
-
-@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, OSError])
-def test_an_exception_leaves_the_old_file(error, tmp_path):
-    path = tmp_path / "notes.txt"
-    path.write_text("old")
-    with pytest.raises(error), atomic_write(path) as aside:
-        aside.write_text("half")
-        raise error("stopped")
-    assert path.read_text() == "old" and names(tmp_path) == ["notes.txt"]
-
-
-def test_a_file_that_cannot_be_written_is_named(tmp_path):
-    with pytest.raises(OSError, match="nowhere.*notes.txt could not be written"):
-        with atomic_write(tmp_path / "nowhere" / "notes.txt") as aside:
-            aside.write_text("lost")
-
-
-def test_json(tmp_path):
-    value = {"a": [1, 2.5, None, "ü"], "b": {"c": True}}
-    write_json(tmp_path / "x.json", value)
-    assert read_json(tmp_path / "x.json") == value
-    with pytest.raises(ValueError, match="not JSON compliant"):
-        write_json(tmp_path / "x.json", float("nan"))
-    assert read_json(tmp_path / "x.json") == value and names(tmp_path) == ["x.json"]
-
-
-@pytest.mark.parametrize("content", [None, "", "{", '{"a": '])
-def test_broken_json_is_named(content, tmp_path):
-    if content is not None:
-        (tmp_path / "x.json").write_text(content)
-    with pytest.raises(ValueError, match="Expected a JSON file at .*x.json"):
-        read_json(tmp_path / "x.json")
-
-
 # --- a folder and its settings -----------------------------------------------
 
 
@@ -110,12 +64,13 @@ def test_a_run_is_opened_again_with_the_same_settings(tmp_path):
     assert open_run(run, settings) == run
 
 
-def test_other_settings_are_named(tmp_path):
+def test_different_settings_are_named(tmp_path):
     open_run(tmp_path, {"epochs": 3, "seed": 0, "loss": "mse", "old": 1})
     before = (tmp_path / "settings.json").read_text()
     message = (
-        "other settings.*epochs: there 3, asked 4; new: there None, asked 2; "
-        "old: there 1, asked None; seed: there 0, asked 1$"
+        "^Run folder was created with different settings: epochs=3 on disk, 4 "
+        "requested; new=None on disk, 2 requested; old=1 on disk, None requested; "
+        f"seed=0 on disk, 1 requested. .*{tmp_path}"
     )
     with pytest.raises(ValueError, match=message) as raised:
         open_run(tmp_path, {"epochs": 4, "seed": 1, "loss": "mse", "new": 2})
@@ -126,9 +81,17 @@ def test_other_settings_are_named(tmp_path):
 @pytest.mark.parametrize("inside", ["file/run", "file", "x" * 300])
 def test_a_folder_that_cannot_be_written(inside, tmp_path):
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(ValueError, match="`run` must be a folder that can be written"):
+    with pytest.raises(ValueError, match="`run`"):
         open_run(tmp_path / inside, {"epochs": 3})
     assert names(tmp_path) == ["file"]
+
+
+def test_another_description_of_the_same_images(tmp_path):
+    settings = {"data": "mnist: 12 images", "fingerprint": "a1"}
+    open_run(tmp_path, settings)
+    open_run(tmp_path, settings | {"data": "mnist, 12 images"})
+    with pytest.raises(ValueError, match="settings: fingerprint='a1' on disk"):
+        open_run(tmp_path, settings | {"fingerprint": "b2"})
 
 
 def test_settings_that_are_broken(tmp_path):
@@ -169,6 +132,19 @@ def test_a_checkpoint_brings_everything_back(checkpoint):
     assert names(run) == ["checkpoint.npz"]
 
 
+def test_a_checkpoint_of_half_precision(tmp_path):
+    """Keras wraps the optimizer then: the loss scale is part of the state."""
+    keras.config.set_dtype_policy("mixed_float16")
+    saved, fresh = compiled(), compiled(seed=5)
+    assert type(saved.optimizer).__name__ == "LossScaleOptimizer"
+    save_checkpoint(tmp_path, saved, HISTORY, saved.get_weights())
+    before = float(fresh.optimizer.dynamic_scale)
+    load_checkpoint(tmp_path, fresh)
+    assert_same(state(fresh), state(saved))
+    assert float(fresh.optimizer.dynamic_scale) != before
+    assert int(fresh.optimizer.iterations) == int(saved.optimizer.iterations)
+
+
 def test_random_layers_go_on_where_they_were(tmp_path):
     def noisy():
         inputs = keras.Input((4,))
@@ -189,10 +165,6 @@ def test_random_layers_go_on_where_they_were(tmp_path):
 def test_a_checkpoint_holds_no_pickles(checkpoint):
     with np.load(checkpoint[0] / "checkpoint.npz", allow_pickle=False) as file:
         assert len([file[name] for name in file.files]) > 10
-
-
-def test_without_a_checkpoint(tmp_path):
-    assert load_checkpoint(tmp_path, compiled()) == ({}, None)
 
 
 @pytest.mark.parametrize("switches", [{"filters": (4,)}, {"code_filters": (3,)}])
@@ -227,23 +199,23 @@ def test_a_broken_checkpoint(spoil, checkpoint):
     run, saved, _ = checkpoint
     spoil(run / "checkpoint.npz")
     before = state(saved)
-    with pytest.raises(ValueError, match="checkpoint.npz cannot be read: ."):
+    with pytest.raises(ValueError, match="checkpoint.npz: ."):
         load_checkpoint(run, saved)
     assert_same(state(saved), before)
 
 
 def test_a_disk_that_fills_leaves_the_last_checkpoint(checkpoint, monkeypatch):
     run, saved, best = checkpoint
-    whole = (run / "checkpoint.npz").read_bytes()
+    complete = (run / "checkpoint.npz").read_bytes()
 
     def fill_the_disk(file, **arrays):
-        file.write_bytes(whole[: len(whole) // 2])
+        file.write_bytes(complete[: len(complete) // 2])
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(np, "savez", fill_the_disk)
-    with pytest.raises(OSError, match="checkpoint.npz could not .*No space left"):
+    with pytest.raises(OSError, match="checkpoint.npz.*No space left"):
         save_checkpoint(run, saved, {"loss": []}, best)
-    assert (run / "checkpoint.npz").read_bytes() == whole
+    assert (run / "checkpoint.npz").read_bytes() == complete
     assert names(run) == ["checkpoint.npz"]
     assert load_checkpoint(run, saved)[0] == HISTORY
 
@@ -271,14 +243,14 @@ def test_no_model_to_load(run, tmp_path):
 @pytest.mark.parametrize(
     "spoil",
     [
-        lambda whole: whole[: len(whole) // 2],
-        lambda whole: whole.replace(b"layer", b"LAYER"),
+        lambda data: data[: len(data) // 2],
+        lambda data: data.replace(b"layer", b"LAYER"),
     ],
     ids=["half", "changed"],
 )
 def test_a_damaged_model(spoil, tmp_path):
     save_run(tmp_path, compiled(), HISTORY)
-    whole = (tmp_path / "model.keras").read_bytes()
-    (tmp_path / "model.keras").write_bytes(spoil(whole))
+    path = tmp_path / "model.keras"
+    path.write_bytes(spoil(path.read_bytes()))
     with pytest.raises(ValueError, match="model.keras"):
         load_run(tmp_path)

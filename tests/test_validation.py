@@ -4,13 +4,36 @@ import numpy as np
 import pytest
 
 from convae_keras import validation
-from convae_keras.validation import check_images
+from convae_keras.validation import check_images, chunks, format_shape, require
 
 
 def objects():
     array = np.empty(3, dtype=object)
     array[:] = [np.zeros((2, 2)), np.zeros((3, 3)), None]
     return array
+
+
+def test_require():
+    require(True, "never raised")
+    with pytest.raises(ValueError, match="^`epochs` must be positive. Received: 0$"):
+        require(0, "`epochs` must be positive. Received: 0")
+
+
+@pytest.mark.parametrize(
+    "shape, text", [((28, 28, 1), "28 x 28 x 1"), ((None, 5), "any x 5")]
+)
+def test_format_shape(shape, text):
+    assert format_shape(shape) == text
+
+
+@pytest.mark.parametrize("rows, sizes", [(1, [1] * 7), (3, [3, 3, 1]), (9, [7])])
+def test_chunks(rows, sizes, monkeypatch):
+    x = np.arange(14, dtype="uint8").reshape(7, 2)
+    monkeypatch.setattr(validation, "CHUNK", 2 * rows)
+    found = list(chunks(x))
+    assert [len(chunk) for chunk in found] == sizes
+    np.testing.assert_array_equal(np.concatenate(found), x)
+    assert all(np.shares_memory(chunk, x) for chunk in found)
 
 
 @pytest.mark.parametrize("shape", [(3, 5, 6), (3, 5, 6, 1), (3, 5, 6, 3), (1, 1, 1)])

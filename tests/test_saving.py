@@ -1,0 +1,185 @@
+"""Files are complete or absent; models and networks are told apart by hashes."""
+
+import hashlib
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+
+from convae_keras.compression.models import conv_codec
+from convae_keras.models import Autoencoder, conv_autoencoder
+from convae_keras.restorers import restorer
+from convae_keras.saving import (
+    architecture_hash,
+    atomic_write,
+    fingerprint,
+    load_model,
+    read_json,
+    save_small,
+    write_json,
+)
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def small(**switches):
+    options = {"image_shape": (8, 8, 1), "filters": (4,), "latent_dim": 64, "seed": 0}
+    return conv_autoencoder("keras", **{**options, **switches})
+
+
+# --- files -------------------------------------------------------------------
+
+
+def test_atomic_write(tmp_path):
+    path = tmp_path / "notes.txt"
+    for text in ("first", "second"):
+        with atomic_write(str(path)) as temporary:
+            temporary.write_text(text)
+            assert temporary.suffix == ".txt" and temporary.parent == tmp_path
+            assert not path.exists() or path.read_text() == "first"
+        assert path.read_text() == text and names(tmp_path) == ["notes.txt"]
+
+
+@pytest.mark.parametrize("error", [ValueError, KeyboardInterrupt, OSError])
+def test_an_exception_leaves_the_old_file(error, tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_text("old")
+    with pytest.raises(error), atomic_write(path) as temporary:
+        temporary.write_text("half")
+        raise error("stopped")
+    assert path.read_text() == "old" and names(tmp_path) == ["notes.txt"]
+
+
+def test_a_file_that_cannot_be_written_is_named(tmp_path):
+    with pytest.raises(OSError, match="nowhere.*notes.txt could not be written"):
+        with atomic_write(tmp_path / "nowhere" / "notes.txt") as temporary:
+            temporary.write_text("lost")
+
+
+def test_json(tmp_path):
+    value = {"a": [1, 2.5, None, "ü"], "b": {"c": True}}
+    write_json(tmp_path / "x.json", value)
+    assert read_json(tmp_path / "x.json") == value
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "x.json", float("nan"))
+    assert read_json(tmp_path / "x.json") == value and names(tmp_path) == ["x.json"]
+
+
+@pytest.mark.parametrize("content", [None, "", "{", '{"a": '])
+def test_broken_json_is_named(content, tmp_path):
+    if content is not None:
+        (tmp_path / "x.json").write_text(content)
+    with pytest.raises(ValueError, match="x.json"):
+        read_json(tmp_path / "x.json")
+
+
+# --- models ------------------------------------------------------------------
+
+
+def test_save_small(tmp_path):
+    model = small()
+    model.compile("adam", "mse")
+    model.optimizer.build(model.trainable_variables)
+    x = np.random.default_rng(0).random((2, 8, 8, 1), "float32")
+    before = model.get_weights()
+    path = tmp_path / "small.keras"
+    sha256 = save_small(model, path)
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == sha256
+    assert names(tmp_path) == ["small.keras"]
+    # The model itself stays as it is.
+    for weight, expected in zip(model.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(weight, expected)
+    loaded = load_model(path, sha256)
+    assert isinstance(loaded, Autoencoder) and not loaded.compiled
+    for weight, expected in zip(loaded.get_weights(), before, strict=True):
+        assert weight.dtype == "float32"
+        np.testing.assert_array_equal(weight, expected.astype("float16"))
+    np.testing.assert_allclose(loaded(x), model(x), atol=2e-3)
+    with zipfile.ZipFile(path) as file:
+        members = file.infolist()
+    assert {member.compress_type for member in members} == {zipfile.ZIP_DEFLATED}
+    model.save(tmp_path / "large.keras")
+    assert path.stat().st_size < (tmp_path / "large.keras").stat().st_size / 2.5
+
+
+def test_save_small_keeps_integers(tmp_path):
+    """The tables of a codec count up to more than float16 can."""
+    codec = conv_codec((8, 8, 1), filters=(2,), code_filters=(2,), latent_dim=2)
+    counts = np.arange(100_000, 100_000 + codec.tables.codes_table.shape[-1])
+    codec.tables.codes_table.assign(counts + 0 * np.asarray(codec.tables.codes_table))
+    save_small(codec, tmp_path / "codec.keras")
+    found = np.asarray(load_model(tmp_path / "codec.keras").tables.codes_table)
+    assert found.dtype == "int32" and (found == counts).all()
+
+
+def test_load_model_checks_the_file(tmp_path):
+    path = tmp_path / "model.keras"
+    with pytest.raises(ValueError, match="No such file: .*model.keras"):
+        load_model(path)
+    sha256 = save_small(small(), path)
+    with pytest.raises(ValueError, match=f"model.keras.*{'0' * 64}.*{sha256}"):
+        load_model(path, "0" * 64)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ValueError, match="model.keras"):
+        load_model(path)
+    with pytest.raises(ValueError, match=sha256):
+        load_model(path, sha256)
+
+
+def test_fingerprint():
+    model, same, other = small(), small(), small(seed=1)
+    assert len(fingerprint(model)) == 64
+    assert fingerprint(model) == fingerprint(same) != fingerprint(other)
+    same.set_weights([w + (w == w.max()) for w in same.get_weights()])
+    assert fingerprint(model) != fingerprint(same)
+
+
+# --- networks ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "build, expected",
+    [
+        (lambda: conv_autoencoder("keras"), "96f4769fda38706f"),
+        (lambda: conv_autoencoder("reference"), "e72c93e8a880f336"),
+        (lambda: restorer(scale=2, residual=True), "6118589031a691af"),
+        (conv_codec, "7f7ffc165131a5bf"),
+    ],
+    ids=["keras", "reference", "restorer", "codec"],
+)
+def test_networks_of_older_run_folders_keep_their_hash(build, expected):
+    """Computed before classes moved and were renamed; runs store them."""
+    assert architecture_hash(build()) == expected
+
+
+def test_every_argument_changes_the_hash():
+    switches = [
+        {},
+        {"pooling": "average"},
+        {"filters": (5,)},
+        {"upsampling": "bilinear"},
+        {"image_shape": (7, 8, 1)},
+    ]
+    hashes = [architecture_hash(small(**each)) for each in switches]
+    assert len(set(hashes)) == len(switches)
+
+
+def test_weights_names_and_compilation_do_not_change_the_hash():
+    def unnamed():
+        inputs = keras.Input((8, 8, 1))
+        return keras.Model(inputs, keras.layers.Conv2D(1, 3, padding="same")(inputs))
+
+    first, second = unnamed(), unnamed()
+    assert first.layers[1].name != second.layers[1].name
+    second.compile("adam", "mse")
+    assert architecture_hash(first) == architecture_hash(second)
+
+
+def test_a_class_may_move_without_changing_the_hash(monkeypatch):
+    expected = architecture_hash(small())
+    for kind in (Autoencoder, type(small().decoder.get_layer("pixels"))):
+        monkeypatch.setattr(kind, "__module__", "convae_keras.elsewhere")
+    assert architecture_hash(small()) == expected
