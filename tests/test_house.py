@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tokenize
 import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,20 @@ def test_requirements_are_bounded_and_say_where_they_are_used():
     lines += sum(project["optional-dependencies"].values(), project["dependencies"])
     ends = r"[\w.-]+(\[[\w-]+\])?>=[\d.]+,<[\d.]+\s*(#.*)?"
     assert [line for line in lines if not re.fullmatch(ends, line)] == []
+
+
+def test_tests_and_scripts_import_what_is_declared():
+    """As deptry does for all else; it does not read requirements.txt."""
+    paths = [*ROOT.glob("tests/**/*.py"), *ROOT.glob("results/*.py")]
+    nodes = [n for p in paths for n in ast.walk(ast.parse(p.read_text("utf-8")))]
+    found = {name.name for n in nodes if isinstance(n, ast.Import) for name in n.names}
+    found |= {n.module for n in nodes if isinstance(n, ast.ImportFrom)}
+    found = {name.partition(".")[0] for name in found} - sys.stdlib_module_names
+    found -= {"convae_keras", "convae_cli"}
+    installed = packages_distributions()
+    found = {installed.get(name, [name])[0].lower() for name in found}
+    declared = _read("pyproject.toml") + _read("requirements.txt")
+    assert found <= {*re.findall(r'^(?: *"|)([\w-]+)>=', declared, flags=re.M)}
 
 
 def test_conda_installs_the_same_list():
