@@ -85,41 +85,27 @@ def apply(arguments):
     model, grey = _model(arguments), None
     if is_pretrained(arguments.run) and f"{arguments.run}_grey" in pretrained_names():
         grey = load_pretrained(f"{arguments.run}_grey")
-    written, skipped = restore.apply(
-        model,
-        arguments.input,
-        arguments.output,
-        overwrite=arguments.overwrite,
-        grey=grey,
-    )
+    paths, overwrite = (arguments.input, arguments.output), arguments.overwrite
+    written, skipped = restore.apply(model, *paths, overwrite=overwrite, grey=grey)
     print(f"Written: {len(written)}, skipped: {len(skipped)}")
     return {"written": [str(path) for path in written], "skipped": skipped}
 
 
 def encode(arguments):
     """Writes the features of images."""
-    names, skipped = features.encode_files(
-        _model(arguments),
-        arguments.input,
-        arguments.output,
-        layer=arguments.layer,
-        pooling=arguments.pooling,
-        fit=arguments.fit,
-        overwrite=arguments.overwrite,
-    )
+    names = ("layer", "pooling", "fit", "overwrite")
+    options = {name: getattr(arguments, name) for name in names}
+    paths = arguments.input, arguments.output
+    names, skipped = features.encode_files(_model(arguments), *paths, **options)
     print(f"The features of {len(names)} images are in {arguments.output}")
     return {"images": len(names), "skipped": skipped}
 
 
 def search(arguments):
     """Lists the images nearest to a query image."""
-    found = features.search(
-        _model(arguments),
-        arguments.where,
-        arguments.query,
-        count=arguments.count,
-        fit=arguments.fit,
-    )
+    options = {"count": arguments.count, "fit": arguments.fit}
+    paths = arguments.where, arguments.query
+    found = features.search(_model(arguments), *paths, **options)
     for name, distance in found:
         print(f"{distance:8.3f}  {name}")
     return {"found": [{"name": name, "distance": d} for name, d in found]}
@@ -127,13 +113,9 @@ def search(arguments):
 
 def compress(arguments):
     """Compresses images into one file."""
-    count, skipped = archive.compress(
-        _codec(arguments),
-        arguments.input,
-        arguments.output,
-        lossless=arguments.lossless,
-        overwrite=arguments.overwrite,
-    )
+    options = {"lossless": arguments.lossless, "overwrite": arguments.overwrite}
+    paths = arguments.input, arguments.output
+    count, skipped = archive.compress(_codec(arguments), *paths, **options)
     size = Path(arguments.output).stat().st_size
     print(f"{count} images in {size:,} bytes, {size / count:.1f} each")
     return {"images": count, "bytes": size, "skipped": skipped}
@@ -141,12 +123,8 @@ def compress(arguments):
 
 def decompress(arguments):
     """Restores the images of such a file."""
-    count = archive.decompress(
-        _codec(arguments),
-        arguments.input,
-        arguments.output,
-        overwrite=arguments.overwrite,
-    )
+    paths, overwrite = (arguments.input, arguments.output), arguments.overwrite
+    count = archive.decompress(_codec(arguments), *paths, overwrite=overwrite)
     print(f"{count} images are in {arguments.output}")
     return {"images": count}
 

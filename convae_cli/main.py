@@ -13,7 +13,7 @@ import sys
 import tempfile
 import warnings
 
-from convae_cli.parser import VERBS, parser
+from convae_cli.parser import VERBS, check, parser
 
 
 def entry():
@@ -49,7 +49,7 @@ def main(argv=None):
     arguments = parser().parse_args(argv)
     verb = VERBS[arguments.verb]
     try:
-        verb.check(arguments)
+        check(arguments)
         run = getattr(_commands(), arguments.verb)
         with warnings.catch_warnings():
             warnings.showwarning = _one_line
@@ -83,7 +83,6 @@ def _interruptible():
     """Ends the process on Ctrl-C, which libraries would catch as they load."""
 
     def stop(*_):
-        os.write(sys.__stdout__.fileno(), b"")
         os.write(saved_stderr, b"\nInterrupted. Nothing was written.\n")
         os._exit(130)
 

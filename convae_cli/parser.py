@@ -1,7 +1,7 @@
 """The words of the command line: every verb, its flags, its help.
 
-To add a verb, add an entry to `VERBS` and a function of its name to
-`convae_cli.commands`.
+To add a verb, add a function here that adds its flags, and a function of the same
+name to `convae_cli.commands`.
 """
 
 import argparse
@@ -9,12 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 
-from convae_cli.checks import (
-    check_exists,
-    check_run,
-    check_source,
-    pretrained_names,
-)
+from convae_cli.checks import check_exists, check_run, check_source, pretrained_names
 from convae_cli.tasks import TASKS, check_arguments
 
 COLORS = ("grayscale", "grey", "rgb")
@@ -30,23 +25,39 @@ class Verb:
         help: str, one line.
         example: str, a command that works.
         add_flags: function that takes a parser's `add_argument`.
-        check: function that takes the parsed arguments and raises a `ValueError`
-            for what can be refused without Keras.
         interrupted: str, what is on the disk after Ctrl-C.
     """
 
     help: str
     example: str
     add_flags: Callable
-    check: Callable
     interrupted: str = "Nothing was written."
 
 
-def _train_flags(add):
+VERBS = {}
+NOTHING = "Nothing was written."
+COMPLETE = "Files already written are complete."
+RESUME = "Run the same command again to resume."
+
+
+def _verb(example, interrupted=NOTHING):
+    """Registers a verb: a function that adds its flags, its help the docstring."""
+
+    def register(add_flags):
+        name = add_flags.__name__.strip("_")
+        VERBS[name] = Verb(add_flags.__doc__, example, add_flags, interrupted)
+        return add_flags
+
+    return register
+
+
+@_verb("convae train --data photos/ --task denoise --out runs/denoiser", RESUME)
+def _train(add):
+    """Train a model and write a run folder."""
     tasks = "; ".join(f"{task.name}: {task.help}" for task in TASKS.values())
     add("--task", default="reconstruct", choices=TASKS, help=tasks)
-    presets = {preset: None for task in TASKS.values() for preset in task.presets}
-    names = ", ".join(presets)
+    names = [preset for task in TASKS.values() for preset in task.presets]
+    names = ", ".join(dict.fromkeys(names))
     add("--preset", help=f"network: {names} (default: the task's first)")
     for task in TASKS.values():
         for flag, options in task.flags.items():
@@ -54,14 +65,8 @@ def _train_flags(add):
     add("--price", type=float, dest="rate_weight", help=argparse.SUPPRESS)
     augment = "random flips and 90° rotations of square images (default: for patches)"
     add("--augment", action=argparse.BooleanOptionalAction, help=augment)
-    add(
-        "--turn",
-        action="store_true",
-        default=None,
-        dest="augment",
-        help=argparse.SUPPRESS,
-    )
-    add("--no-turn", action="store_false", dest="augment", help=argparse.SUPPRESS)
+    hidden = {"dest": "augment", "help": argparse.SUPPRESS}
+    add("--turn", action=argparse.BooleanOptionalAction, **hidden)
     add("--out", metavar="RUN", help="run folder (default: runs/PRESET-DATA)")
     add("--epochs", type=int, help="default: as many as show 150,000 images")
     add("--batch-size", type=int, help="images in a batch (default: by the network)")
@@ -77,19 +82,25 @@ def _train_flags(add):
     _data_flags(add)
 
 
-def _evaluate_flags(add):
+@_verb("convae evaluate runs/denoiser --data photos/")
+def _evaluate(add):
+    """Score a trained model on test images."""
     add("run", metavar="RUN", help="run folder")
     _data_flags(add)
 
 
-def _apply_flags(add):
+@_verb("convae apply denoiser noisy/ restored/", COMPLETE)
+def _apply(add):
+    """Restore images of any size."""
     _run_flag(add)
     add("input", metavar="INPUT", help="image, or folder of images")
     add("output", metavar="OUTPUT", help="image, or folder, to write")
     _write_flags(add)
 
 
-def _encode_flags(add):
+@_verb("convae encode reference digits/ features.npz")
+def _encode(add):
+    """Write the features of images."""
     _run_flag(add)
     add("input", metavar="INPUT", help="image, or folder of images")
     add("output", metavar="OUTPUT", help=".npz file to write: features, names")
@@ -99,7 +110,9 @@ def _encode_flags(add):
     _write_flags(add)
 
 
-def _search_flags(add):
+@_verb("convae search reference digits/ query.png --count 5")
+def _search(add):
+    """List the images nearest to a query image."""
     _run_flag(add)
     add("where", metavar="WHERE", help="folder of images, or .npz file of `encode`")
     add("query", metavar="QUERY", help="image")
@@ -108,7 +121,9 @@ def _search_flags(add):
     _json_flag(add)
 
 
-def _compress_flags(add):
+@_verb("convae compress photographs photos/ photos.cae")
+def _compress(add):
+    """Compress images into one .cae file."""
     _run_flag(add)
     add("input", metavar="INPUT", help="image, folder of images, or .npy file")
     add("output", metavar="OUTPUT", help=".cae file to write")
@@ -116,7 +131,9 @@ def _compress_flags(add):
     _write_flags(add)
 
 
-def _decompress_flags(add):
+@_verb("convae decompress photographs photos.cae restored/", COMPLETE)
+def _decompress(add):
+    """Restore the images of a .cae file."""
     _run_flag(add)
     add("input", metavar="INPUT", help=".cae file")
     add(
@@ -125,7 +142,9 @@ def _decompress_flags(add):
     _write_flags(add)
 
 
-def _info_flags(add):
+@_verb("convae info photos.cae")
+def _info(add):
+    """Show the contents of a .cae file."""
     add("input", metavar="INPUT", help=".cae file")
     _json_flag(add)
 
@@ -158,83 +177,6 @@ def _data_flags(add):
     _json_flag(add)
 
 
-def _check_train(arguments):
-    check_source(arguments.data)
-    check_arguments(TASKS[arguments.task], arguments)
-
-
-def _check_evaluate(arguments):
-    check_run(arguments.run)
-    check_source(arguments.data)
-
-
-def _check_files(arguments):
-    check_run(arguments.run)
-    check_exists(arguments.input)
-
-
-def _check_search(arguments):
-    check_run(arguments.run)
-    check_exists(arguments.where)
-    check_exists(arguments.query)
-
-
-COMPLETE = "Files already written are complete."
-VERBS = {
-    "train": Verb(
-        "train a model and write a run folder",
-        "convae train --data photos/ --task denoise --out runs/denoiser",
-        _train_flags,
-        _check_train,
-        "Run the same command again to resume.",
-    ),
-    "evaluate": Verb(
-        "score a trained model on test images",
-        "convae evaluate runs/denoiser --data photos/",
-        _evaluate_flags,
-        _check_evaluate,
-    ),
-    "apply": Verb(
-        "restore images of any size",
-        "convae apply denoiser noisy/ restored/",
-        _apply_flags,
-        _check_files,
-        COMPLETE,
-    ),
-    "encode": Verb(
-        "write the features of images",
-        "convae encode reference digits/ features.npz",
-        _encode_flags,
-        _check_files,
-    ),
-    "search": Verb(
-        "list the images nearest to a query image",
-        "convae search reference digits/ query.png --count 5",
-        _search_flags,
-        _check_search,
-    ),
-    "compress": Verb(
-        "compress images into one .cae file",
-        "convae compress photographs photos/ photos.cae",
-        _compress_flags,
-        _check_files,
-    ),
-    "decompress": Verb(
-        "restore the images of a .cae file",
-        "convae decompress photographs photos.cae restored/",
-        _decompress_flags,
-        _check_files,
-        COMPLETE,
-    ),
-    "info": Verb(
-        "show the contents of a .cae file",
-        "convae info photos.cae",
-        _info_flags,
-        lambda arguments: check_exists(arguments.input),
-    ),
-}
-
-
 def parser():
     """Returns the `argparse.ArgumentParser` of the command; the verb is `verb`."""
     top = argparse.ArgumentParser(
@@ -243,11 +185,28 @@ def parser():
     top.add_argument("--version", action="version", version=version("convae-keras"))
     verbs = top.add_subparsers(required=True, metavar="VERB", dest="verb")
     for name, verb in VERBS.items():
-        added = verbs.add_parser(
-            name,
-            help=verb.help,
-            description=verb.help.capitalize() + ".",
-            epilog=f"example: {verb.example}",
-        )
-        verb.add_flags(added.add_argument)
+        help = {"help": verb.help, "description": verb.help}
+        help["epilog"] = f"example: {verb.example}"
+        verb.add_flags(verbs.add_parser(name, **help).add_argument)
     return top
+
+
+def check(arguments):
+    """Refuses what can be refused without Keras: files, models, flags of a task.
+
+    Args:
+        arguments: what the parser returned.
+
+    Raises:
+        ValueError: naming the argument.
+    """
+    given = vars(arguments)
+    if "run" in given:
+        check_run(arguments.run)
+    if "data" in given:
+        check_source(arguments.data)
+    for name in ("input", "where", "query"):
+        if name in given:
+            check_exists(given[name])
+    if "task" in given:
+        check_arguments(TASKS[arguments.task], arguments)

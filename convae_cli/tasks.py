@@ -26,10 +26,12 @@ SHIFT = 1 / 7
 # A codec for images of any size: a position of its code for 8 x 8 pixels.
 PHOTOGRAPHS = {"filters": (32, 64, 64), "code_filters": (64, 64), "latent_dim": 24}
 PHOTOGRAPHS |= {"rate_weight": 8.0}
-
-
-def _no_corruption(arguments, image_shape):
-    return None
+NOISE_HELP = "standard deviation, where white is 1; two for a range (default: 0 0.2)"
+SCALE_HELP = "how many times larger the output is (default: 2)"
+DOWNSAMPLING = {"choices": ("box", "bicubic")}
+DOWNSAMPLING["help"] = "how the small images are made (default: box)"
+RATE_HELP = """weight of the rate in the loss, -PSNR + LAMBDA * bits per pixel; larger
+values give smaller files (default: 50; photographs: 8)"""
 
 
 def _noise(arguments, image_shape):
@@ -44,15 +46,10 @@ def _downsampling(arguments, image_shape):
     from convae_keras.corruption import Downsample
 
     corrupt = Downsample(_scale(arguments), arguments.downsampling or "box")
-    sides = (image_shape or ())[:2]
-    fits = all(
-        side % corrupt.factor == 0 and side >= 4 * corrupt.factor for side in sides
-    )
-    require(
-        fits,
-        f"`--scale` must divide the images' height and width, {sides}, and leave 4 "
-        f"pixels. Received: {corrupt.factor}",
-    )
+    sides, factor = (image_shape or ())[:2], corrupt.factor
+    fits = all(side % factor == 0 and side >= 4 * factor for side in sides)
+    message = f"`--scale` must divide the images' sides, {sides}, and leave 4 pixels. "
+    require(fits, f"{message}Received: {factor}")
     return corrupt
 
 
@@ -75,27 +72,19 @@ def _network(arguments, images, corrupt):
 
     latent_dim = arguments.latent_dim
     if arguments.preset == "restorer":
-        message = (
-            f"`--latent-dim` cannot be used with a restorer. Received: {latent_dim}"
-        )
-        require(latent_dim is None, message)
+        require(latent_dim is None, "`--latent-dim` cannot be used with a restorer.")
         inputs = shown(to_float(images.x_val[:1]), corrupt or images.inputs_val)
         scale = images.image_shape[0] // inputs.shape[1]
         shape = (None, None, inputs.shape[3])
         return restorer(shape, scale=scale, residual=True, seed=arguments.seed)
     switches = {} if latent_dim is None else {"latent_dim": latent_dim}
-    return conv_autoencoder(
-        arguments.preset,
-        image_shape=images.image_shape,
-        seed=arguments.seed,
-        **switches,
-    )
+    switches |= {"image_shape": images.image_shape, "seed": arguments.seed}
+    return conv_autoencoder(arguments.preset, **switches)
 
 
-def _network_defaults(arguments, patches):
-    if arguments.preset == "restorer":
-        return {"learning_rate": 0.002, "loss": "mae"}
-    return {}
+def _network_defaults(arguments):
+    is_restorer = arguments.preset == "restorer"
+    return {"learning_rate": 0.002, "loss": "mae"} if is_restorer else {}
 
 
 def _codec(arguments, images, corrupt):
@@ -109,10 +98,6 @@ def _codec(arguments, images, corrupt):
         value = getattr(arguments, name)
         switches |= {} if value is None else {name: value}
     return conv_codec(**switches)
-
-
-def _codec_defaults(arguments, patches):
-    return {"learning_rate": 0.003, "loss": "psnr"}
 
 
 def _fit_tables(run, model, images):
@@ -155,8 +140,7 @@ class Task:
             finds the task of a run; None without any.
         build: function from the arguments, `Images` and the corruption to an
             untrained model.
-        defaults: function from the arguments and whether the images are patches
-            to keywords of `train`.
+        defaults: function from the arguments to keywords of `train`.
         finish: function of the run folder, the trained model and `Images`.
         scores: function of the model, `Images` and the corruption to a dict of
             scores, as `held_out_scores` returns it.
@@ -168,7 +152,7 @@ class Task:
     flags: Mapping = field(default_factory=dict)
     restores: bool = False
     scale: Callable = lambda arguments: 1
-    corruption: Callable = _no_corruption
+    corruption: Callable = lambda arguments, image_shape: None
     undoes: str | None = None
     build: Callable = _network
     defaults: Callable = _network_defaults
@@ -176,26 +160,13 @@ class Task:
     scores: Callable = _scores
 
 
-NOISE_FLAG = {"type": float, "nargs": "+", "metavar": "STDDEV"}
-NOISE_FLAG["help"] = (
-    "standard deviation of the noise, where white is 1; two numbers for a range "
-    "(default: 0 0.2)"
-)
-SCALE_FLAG = {"type": int, "help": "how many times larger the output is (default: 2)"}
-DOWNSAMPLING_FLAG = {"choices": ("box", "bicubic")}
-DOWNSAMPLING_FLAG["help"] = "how the small images are made (default: box)"
-RATE_FLAG = {"type": float, "metavar": "LAMBDA"}
-RATE_FLAG["help"] = (
-    "weight of the rate in the loss, -PSNR + LAMBDA * bits per pixel; larger values "
-    "give smaller files (default: 50, for photographs 8)"
-)
 _TASKS = (
     Task("reconstruct", "reconstruct the input through a code"),
     Task(
         "denoise",
         "remove Gaussian noise, or restore the images of pairs",
         presets=("restorer", *AUTOENCODERS),
-        flags={"--noise": NOISE_FLAG},
+        flags={"--noise": {"type": float, "nargs": "+", "help": NOISE_HELP}},
         restores=True,
         corruption=_noise,
         undoes="GaussianNoise",
@@ -204,7 +175,10 @@ _TASKS = (
         "super-resolution",
         "enlarge images",
         presets=("restorer",),
-        flags={"--scale": SCALE_FLAG, "--downsampling": DOWNSAMPLING_FLAG},
+        flags={
+            "--scale": {"type": int, "help": SCALE_HELP},
+            "--downsampling": DOWNSAMPLING,
+        },
         restores=True,
         scale=_scale,
         corruption=_downsampling,
@@ -220,10 +194,12 @@ _TASKS = (
         "compress",
         "compress images; the model packs and unpacks .cae files",
         presets=("codec",),
-        flags={"--rate-weight": RATE_FLAG},
+        flags={
+            "--rate-weight": {"type": float, "metavar": "LAMBDA", "help": RATE_HELP}
+        },
         restores=True,
         build=_codec,
-        defaults=_codec_defaults,
+        defaults=lambda arguments: {"learning_rate": 0.003, "loss": "psnr"},
         finish=_fit_tables,
         scores=_codec_scores,
     ),
@@ -242,20 +218,22 @@ def check_arguments(task, arguments):
         ValueError: naming the flag.
     """
     for other in TASKS.values():
-        for flag in other.flags:
-            value = getattr(arguments, flag.strip("-").replace("-", "_"))
-            foreign = value is not None and flag not in task.flags
+        for flag, value in _given(other, arguments).items():
             message = f"`{flag}` requires --task {other.name}. Received: {value}"
-            require(not foreign, message)
-    if arguments.preset is None:
-        arguments.preset = task.presets[0]
-    elif len(task.presets) == 1 and arguments.preset != task.presets[0]:
-        require(False, f"`--preset` cannot be used with --task {task.name}.")
-    require(
-        arguments.preset in task.presets,
-        f"`--preset` must be one of {task.presets} with --task {task.name}. "
-        f"Received: {arguments.preset}",
-    )
+            require(flag in task.flags, message)
+    preset = arguments.preset = arguments.preset or task.presets[0]
+    names, with_task = ", ".join(task.presets), f"with --task {task.name}"
+    message = f"`--preset` must be one of {names} {with_task}. Received: {preset}"
+    if len(task.presets) == 1:
+        message = f"`--preset` cannot be used {with_task}. Received: {preset}"
+    require(preset in task.presets, message)
+
+
+def _given(task, arguments):
+    """The task's own flags that were given, with their values."""
+    names = {flag: flag.strip("-").replace("-", "_") for flag in task.flags}
+    values = {flag: getattr(arguments, name) for flag, name in names.items()}
+    return {flag: value for flag, value in values.items() if value is not None}
 
 
 def load(arguments, cut, scale=1):
@@ -273,20 +251,19 @@ def load(arguments, cut, scale=1):
 
     data, names = arguments.data, ("image_size", "color", "fit", "patch_size")
     options = {name: getattr(arguments, name) for name in names}
-    photographs = data == "photographs" or (data and Path(data).is_dir())
-    resized = options["image_size"] is not None
-    if cut and photographs and not resized and options["patch_size"] is None:
-        options["patch_size"] = max(PATCH_SIZE // scale, 4) * scale
     options = {name: value for name, value in options.items() if value is not None}
+    photographs = data == "photographs" or (data and Path(data).is_dir())
+    if cut and photographs and "image_size" not in options:
+        options.setdefault("patch_size", max(PATCH_SIZE // scale, 4) * scale)
     return load_images(data, **options)
 
 
 def are_patches(arguments, images):
     """Whether these are patches of photographs."""
-    resized = arguments.image_size is not None
-    folder = arguments.data and Path(arguments.data).is_dir()
-    cut = TASKS[arguments.task].restores and folder and not resized
-    return images.name == "photographs" or arguments.patch_size is not None or bool(cut)
+    cut = TASKS[arguments.task].restores and arguments.image_size is None
+    folder = bool(arguments.data) and Path(arguments.data).is_dir()
+    given = arguments.patch_size is not None
+    return images.name == "photographs" or given or (cut and folder)
 
 
 def corruption_of(task, arguments, images):
@@ -304,20 +281,13 @@ def corruption_of(task, arguments, images):
     """
     if images.inputs_train is None:
         return task.corruption(arguments, images.image_shape)
-    pairs = "images in input/ and target/"
-    trains_pairs = task.restores and task.name != "compress"
-    message = f"`--task` must be denoise or super-resolution for {pairs}. Received: "
-    require(trains_pairs, message + task.name)
-    for flag in task.flags:
-        value = getattr(arguments, flag.strip("-").replace("-", "_"))
-        message = f"`{flag}` cannot be used with {pairs}. Received: {value}"
-        require(value is None, message)
+    for flag, value in _given(task, arguments).items():
+        message = f"`{flag}` cannot be used with images in input/ and target/. "
+        require(False, f"{message}Received: {value}")
     large, small = images.image_shape[:2], images.inputs_train.shape[1:3]
-    require(
-        (large != small) == (task.undoes == "Downsample"),
-        "`--task` must be super-resolution if the images in target/ are larger, else "
-        f"denoise. Received: {task.name}, for {small} to {large}",
-    )
+    expected = "super-resolution" if large != small else "denoise"
+    message = f"`--task` must be {expected} for pairs of {small} and {large} pixels. "
+    require(task.name == expected, f"{message}Received: {task.name}")
     return None
 
 
@@ -335,16 +305,14 @@ def train_options(task, arguments, images):
         "epochs": max(1, round(IMAGES_SHOWN / len(images.x_train))),
         # A patch of a photograph is one whichever way it is flipped or turned.
         "augment": patches,
-        **task.defaults(arguments, patches),
+        **task.defaults(arguments),
     }
     height, width = images.image_shape[:2]
     if arguments.preset == "restorer" or (arguments.preset == "codec" and patches):
         options["batch_size"] = max(8, BATCH_PIXELS // (height * width))
-    names = ("batch_size", "learning_rate", "loss", "epochs", "augment")
-    given = {name: getattr(arguments, name) for name in names}
-    options |= {name: value for name, value in given.items() if value is not None}
-    for name in ("batch_size", "learning_rate", "loss"):
-        options.setdefault(name, None)
+    for name in ("batch_size", "learning_rate", "loss", "epochs", "augment"):
+        value = getattr(arguments, name)
+        options[name] = options.get(name) if value is None else value
     return options | {"seed": arguments.seed, "tensorboard": arguments.tensorboard}
 
 

@@ -73,8 +73,7 @@ def test_the_choices_are_those_of_the_module():
     assert {*parser.FITS} == {*image_files.FITS}
     assert {*parser.POOLINGS} == {*features.POOLS}
     assert {*parser.COLORS} >= {*image_files.MODES}
-    methods = tasks.TASKS["super-resolution"].flags["--downsampling"]["choices"]
-    assert methods == corruption.DOWNSAMPLING
+    assert tasks.DOWNSAMPLING["choices"] == corruption.DOWNSAMPLING
     assert tasks.PATCH_SIZE == patches.PATCH_SIZE
     undone = {task.undoes for task in tasks.TASKS.values()} - {None}
     assert all(hasattr(corruption, name) for name in undone)
