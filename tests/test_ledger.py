@@ -66,7 +66,8 @@ def test_a_run_on_other_data_is_not(digits, tmp_path):
 
 
 def test_a_part_of_the_data_is_other_data(official, tmp_path):
-    part = dataclasses.replace(official, x_train=official.x_train[1:])
+    x, y = official.x_train[1:], official.y_train[1:]
+    part = dataclasses.replace(official, x_train=x, y_train=y)
     record("training", METRICS, images=part, seeds=[0], folder=tmp_path)
     assert not list(tmp_path.iterdir())
 

@@ -120,13 +120,14 @@ def test_the_margin_is_more_than_our_networks_see(switches):
     model = restorer(activation="linear", seed=0, **switches)
     model.set_weights([np.abs(w) for w in model.get_weights()])
     model.get_layer("pixels").activation = keras.activations.linear
-    x = np.zeros((2, 120, 120, 1), "float32")
-    scale = model.compute_output_shape(x.shape)[1] // 120
-    for at in (56, 57, 58, 59):  # every offset relative to the poolings
-        x[1] = 0
-        x[1, at, at] = 1
-        y = np.asarray(model(x))[..., 0]
-        rows = np.unique(np.argwhere(y[0] != y[1])) / scale
+    places = (56, 57, 58, 59)  # every offset relative to the poolings
+    x = np.zeros((5, 120, 120, 1), "float32")
+    for i, at in enumerate(places):
+        x[i, at, at] = 1  # the last stays black
+    y = np.asarray(model(x))[..., 0]
+    scale = y.shape[1] // 120
+    for i, at in enumerate(places):
+        rows = np.unique(np.argwhere(y[-1] != y[i])) / scale
         assert 0 < np.abs(rows - at).max() < MARGIN
 
 

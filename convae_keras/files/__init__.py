@@ -1,1 +1,1 @@
-"""Trained models at work on image files: restore, search, archive."""
+"""Applies trained models to image files: restore, search, archive."""

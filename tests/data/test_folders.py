@@ -1,4 +1,4 @@
-"""A folder of somebody's images: every kind of file, every way to arrange them."""
+"""Folders of images: every kind of file, every arrangement."""
 
 import warnings
 
@@ -24,13 +24,13 @@ def save(image, path, **options):
 
 
 def fill(folder, names, size=(4, 4)):
-    """Grey pictures, each all of one value: its number among the names."""
+    """Writes grayscale images, each of one value: its index in `names`."""
     for value, name in enumerate(names):
         save(np.full(size, value, "uint8"), folder / name)
 
 
 def values(x):
-    """What `fill` wrote, back from the images."""
+    """The values that `fill` wrote."""
     return x[:, 0, 0, 0].tolist()
 
 
@@ -39,7 +39,7 @@ def together(parts):
 
 
 def read_one(image, tmp_path, suffix, save_options=None, **options):
-    """What becomes of one image; three copies, since fewer cannot be split."""
+    """One image after reading; three copies, since fewer cannot be split."""
     for i in range(3):
         save(image, tmp_path / f"{i}{suffix}", **(save_options or {}))
     return read_folder(tmp_path, **options)["x_train"][0]
@@ -95,13 +95,20 @@ SIXTEEN_BITS = np.full((8, 12), 257 * 77)
         (FLAT.convert("YCbCr"), ".tif", GREEN),
     ],
 )
-@pytest.mark.parametrize("color", ["rgb", "grey"])
+@pytest.mark.parametrize("color", ["rgb", "grayscale"])
 def test_kinds(image, suffix, expected, color, tmp_path):
     x = read_one(image, tmp_path, suffix, color=color)
     assert x.dtype == "uint8" and x.shape == (8, 12, 3 if color == "rgb" else 1)
-    if color == "grey":
+    if color == "grayscale":
         expected = np.dot(expected, (0.299, 0.587, 0.114))
     np.testing.assert_allclose(x[4, 6], expected, atol=4)
+
+
+def test_grey_is_grayscale(tmp_path):
+    grayscale = read_one(FLAT, tmp_path, ".png", color="grayscale")
+    np.testing.assert_array_equal(
+        read_folder(tmp_path, color="grey")["x_val"][0], grayscale
+    )
 
 
 def test_pixels_that_fit_stay_as_they_are(tmp_path):
@@ -109,8 +116,8 @@ def test_pixels_that_fit_stay_as_they_are(tmp_path):
     np.testing.assert_array_equal(read_one(pixels, tmp_path, ".png"), pixels)
 
 
-# Each undoes what a camera did that was held that way.
-TURNS = {
+# EXIF orientation: the rotation or flip that undoes it.
+ORIENTATIONS = {
     1: lambda x: x,
     2: lambda x: x[:, ::-1],
     3: lambda x: x[::-1, ::-1],
@@ -122,21 +129,21 @@ TURNS = {
 }
 
 
-@pytest.mark.parametrize("turn", TURNS)
+@pytest.mark.parametrize("orientation", ORIENTATIONS)
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
-def test_exif_orientation(turn, suffix, tmp_path):
+def test_exif_orientation(orientation, suffix, tmp_path):
     pixels = np.zeros((16, 24, 3), "uint8")
     pixels[:8, :8], pixels[8:, :8] = 255, 128
     exif = Image.Exif()
-    exif[0x0112] = turn
+    exif[0x0112] = orientation
     options = {"exif": exif, "quality": 100}
     x = read_one(pixels, tmp_path, suffix, options)
-    expected = TURNS[turn](pixels)
+    expected = ORIENTATIONS[orientation](pixels)
     assert x.shape == expected.shape
     assert np.abs(x.astype(int) - expected).mean() < 4
 
 
-def test_a_photograph_is_decoded_small_but_looks_the_same(tmp_path):
+def test_a_photograph_decoded_at_a_smaller_size_looks_the_same(tmp_path):
     rows, columns = np.mgrid[:1024, :1536]
     pixels = 127 + 120 * np.sin(rows / 90) * np.cos(columns / 70)
     image = Image.fromarray(pixels.astype("uint8"))
@@ -241,8 +248,8 @@ def test_split_folders(given, sizes, tmp_path):
     parts = read_folder(tmp_path)
     assert tuple(len(parts[f"x_{split}"]) for split in folders.SPLITS) == sizes
     for number, split in enumerate(given):
-        whose = {value // 24 for value in values(parts[f"x_{split}"])}
-        assert whose == {number}
+        origin = {value // 24 for value in values(parts[f"x_{split}"])}
+        assert origin == {number}
         assert parts[f"y_{split}"] is None
     assert sorted(values(together(parts))) == list(range(24 * len(given)))
 
@@ -270,13 +277,13 @@ def test_labels_inside_splits(tmp_path):
     assert parts["y_test"] is None
 
 
-def test_hidden_and_other_files_are_left_alone(tmp_path):
+def test_hidden_and_other_files_are_ignored(tmp_path):
     fill(tmp_path, ["a.png", "b.png", "c.png", ".hidden.png", ".thumbnails/d.png"])
     (tmp_path / "notes.txt").write_text("not an image")
     assert sorted(values(together(read_folder(tmp_path)))) == [0, 1, 2]
 
 
-def test_images_beside_the_splits_are_left_out_and_told(tmp_path):
+def test_images_beside_the_splits_are_left_out_with_a_warning(tmp_path):
     fill(tmp_path, ["train/0.png", "val/1.png", "test/2.png", "cover.png", "x/y.png"])
     with pytest.warns(UserWarning, match="Left out 2 images outside train/"):
         parts = read_folder(tmp_path)
@@ -333,8 +340,8 @@ def test_a_broken_file_is_named_and_skipped(break_file, name, tmp_path, monkeypa
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40 * 40)
     fill(tmp_path, [f"{i:02}.png" for i in range(20)])
     break_file(tmp_path / name)
-    told = rf"Skipped 1 of 21 images in '.*': {name} \(\w+\)$"
-    with pytest.warns(UserWarning, match=told):
+    message = rf"Skipped 1 of 21 images in '.*': {name} \(\w+\)$"
+    with pytest.warns(UserWarning, match=message):
         parts = read_folder(tmp_path, image_size=4)
     assert sorted(values(together(parts))) == list(range(20))
 
@@ -344,9 +351,9 @@ def test_many_broken_files_leave_no_gaps(tmp_path):
     broken = [f"{label}/{i:02}.png" for label in "ab" for i in range(0, 30, 3)]
     for name in broken:
         (tmp_path / name).write_text("hello")
-    with pytest.warns(UserWarning) as told:
+    with pytest.warns(UserWarning) as caught:
         parts = read_folder(tmp_path)
-    (message,) = [str(warning.message) for warning in told]
+    (message,) = [str(warning.message) for warning in caught]
     assert "Skipped 20 of 60" in message and message.endswith(", …")
     assert sum(name in message for name in broken) == 10
     x = values(together(parts))

@@ -1,4 +1,4 @@
-"""Photographs cut into patches: where from, how many, and in which split."""
+"""Patches of photographs: from where, how many, and in which split."""
 
 import warnings
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from convae_keras.data import patches
+from convae_keras.data import patches, sources
 from convae_keras.data.folders import SPLITS
 from convae_keras.data.patches import (
     PHOTOGRAPHS,
@@ -25,7 +25,7 @@ def save(pixels, path, **options):
 
 
 def picture(number, height=8, width=12):
-    """Red says which image it is, green and blue which pixel of it."""
+    """Red is the number of the image, green and blue the position of the pixel."""
     rows, columns = np.mgrid[:height, :width]
     return np.stack([np.full_like(rows, number), rows, columns], -1).astype("uint8")
 
@@ -35,8 +35,8 @@ def fill(folder, names, height=8, width=12):
         save(picture(number, height, width), folder / name)
 
 
-def whose(x):
-    """Which images the patches come from."""
+def origins(x):
+    """The numbers of the images that the patches come from."""
     return set(x[..., 0].ravel().tolist())
 
 
@@ -49,7 +49,7 @@ def places(x):
 
 
 @pytest.mark.parametrize("split, count", [("train", 9), ("val", 2), ("test", 3)])
-@pytest.mark.parametrize("color, channels", [("rgb", 3), ("grey", 1)])
+@pytest.mark.parametrize("color, channels", [("rgb", 3), ("grayscale", 1)])
 def test_photographs(split, count, color, channels):
     found = photographs(split, color)
     assert tuple(found) == PHOTOGRAPHS[split] and len(found) == count
@@ -65,11 +65,13 @@ def test_no_photograph_is_in_two_splits():
     assert len(names) == len(set(names)) == 14
 
 
-def test_grey_is_the_luma():
-    colour = photographs("test")["chelsea.png"]
-    grey = photographs("test", "grey")["chelsea.png"]
-    expected = colour @ np.array([0.299, 0.587, 0.114])
-    assert np.abs(grey[..., 0] - expected).max() < 1
+def test_grayscale_is_the_luma():
+    color = photographs("test")["chelsea.png"]
+    gray = photographs("test", "grayscale")["chelsea.png"]
+    expected = color @ np.array([0.299, 0.587, 0.114])
+    assert np.abs(gray[..., 0] - expected).max() < 1
+    # Another spelling of the same.
+    np.testing.assert_array_equal(photographs("test", "grey")["chelsea.png"], gray)
 
 
 @pytest.mark.parametrize(
@@ -84,18 +86,23 @@ def test_no_such_photographs(arguments, message):
         photographs(*arguments)
 
 
-def test_photograph_patches():
-    parts = photograph_patches(100, "grey")
-    assert list(parts) == ["x_train", "x_val", "x_test"]
+@pytest.fixture(scope="module")
+def gray_patches():
+    return photograph_patches(100, "grayscale")
+
+
+def test_photograph_patches(gray_patches):
+    assert list(gray_patches) == ["x_train", "x_val", "x_test"]
     for split in ("val", "test"):
-        expected = [cut(image, 100) for image in photographs(split, "grey").values()]
-        np.testing.assert_array_equal(parts[f"x_{split}"], np.concatenate(expected))
+        images = photographs(split, "grayscale").values()
+        expected = np.concatenate([cut(image, 100) for image in images])
+        np.testing.assert_array_equal(gray_patches[f"x_{split}"], expected)
 
 
-def test_patches_to_train_on():
-    """They overlap, also at half the size; half of them are coloured."""
-    x = photograph_patches(100, "grey")["x_train"]
-    images = [image[..., 0] for image in photographs("train", "grey").values()]
+def test_patches_to_train_on(gray_patches):
+    """They overlap, also at half the size; half of them change their contrast."""
+    x = gray_patches["x_train"]
+    images = [image[..., 0] for image in photographs("train", "grayscale").values()]
     halves = [Image.fromarray(image) for image in images]
     halves = [half.resize((half.width // 2, half.height // 2)) for half in halves]
     images += [np.asarray(half) for half in halves]
@@ -103,19 +110,22 @@ def test_patches_to_train_on():
     assert x.shape == expected.shape and x.dtype == "uint8"
     same = 0
     for patch, original in zip(x, expected, strict=True):
-        # Dimmed and lifted, but for rounding on a straight line with the original.
+        # Except for rounding, a linear function of the original.
         assert np.corrcoef(original.ravel(), patch.ravel())[0, 1] > 0.9
         same += np.array_equal(patch, original)
     assert 0.4 < same / len(x) < 0.6
 
 
-def test_the_named_set():
-    images = load_images("photographs", patch_size=100, color="grey")
+def test_the_named_set(gray_patches, monkeypatch):
+    def patches_of(patch_size, color):
+        assert (patch_size, color) == (100, "grayscale")
+        return gray_patches
+
+    monkeypatch.setattr(sources, "photograph_patches", patches_of)
+    images = load_images("photographs", patch_size=100, color="grayscale")
     assert images.name == "photographs" and images.image_shape == (100, 100, 1)
     assert images.y_train is None and images.inputs_train is None
-    np.testing.assert_array_equal(
-        images.x_val, photograph_patches(100, "grey")["x_val"]
-    )
+    np.testing.assert_array_equal(images.x_val, gray_patches["x_val"])
 
 
 # --- cut ---------------------------------------------------------------------
@@ -146,7 +156,7 @@ def test_patches_of_a_folder(tmp_path):
         (i, row, column) for i in range(12) for row in (0, 4) for column in (0, 4, 8)
     ]
     assert sorted(places(x)) == grid
-    # Each patch is whole: what stands there stood there in the file.
+    # Each patch equals the image at its position.
     for patch, (i, row, column) in zip(x, places(x), strict=True):
         expected = picture(i)[row : row + 4, column : column + 4]
         np.testing.assert_array_equal(patch, expected)
@@ -155,7 +165,7 @@ def test_patches_of_a_folder(tmp_path):
 def test_splits_are_by_file(tmp_path):
     fill(tmp_path, [f"{i:02}.png" for i in range(24)])
     parts = read_patches(tmp_path, 4)
-    files = [whose(parts[f"x_{split}"]) for split in SPLITS]
+    files = [origins(parts[f"x_{split}"]) for split in SPLITS]
     assert [len(inside) for inside in files] == [21, 1, 2]
     assert set().union(*files) == set(range(24))
 
@@ -163,7 +173,7 @@ def test_splits_are_by_file(tmp_path):
 def test_split_folders(tmp_path):
     fill(tmp_path, ["test/a.png", "train/b.png", "train/deep/c.png", "val/d.png"])
     parts = read_patches(tmp_path, 4)
-    files = [whose(parts[f"x_{split}"]) for split in SPLITS]
+    files = [origins(parts[f"x_{split}"]) for split in SPLITS]
     assert files == [{1, 2}, {3}, {0}]
 
 
@@ -176,7 +186,7 @@ def test_the_order_of_the_files_comes_from_the_seed(tmp_path):
     assert first != sorted(first)
 
 
-def test_colours(tmp_path):
+def test_colors(tmp_path):
     for i in range(3):
         save(picture(i)[..., 1], tmp_path / f"{i}.png")
     assert read_patches(tmp_path, 4)["x_train"].shape == (6, 4, 4, 3)
@@ -186,7 +196,7 @@ def test_colours(tmp_path):
     assert sorted(grey[:, 0, 0, 0].tolist()) == [0, 0, 0, 4, 4, 4]
 
 
-def test_photographs_are_turned(tmp_path):
+def test_photographs_are_rotated_upright(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6
     for i in range(3):
@@ -198,7 +208,7 @@ def test_photographs_are_turned(tmp_path):
 
 
 def test_most_patches(tmp_path, monkeypatch):
-    """A large image gives some of its patches, drawn from all over it."""
+    """Large images give a random selection of their patches."""
     fill(tmp_path, [f"{i}.png" for i in range(12)], 40, 40)
     everything = read_patches(tmp_path, 4)
     assert sum(map(len, everything.values())) == 1200
@@ -218,15 +228,15 @@ def test_most_patches(tmp_path, monkeypatch):
 
 
 def fill_pairs(folder, names, scale=1, height=8, width=12):
-    """The damaged has 100 more of red, so that the two are told apart."""
+    """Inputs have 100 more of red than targets, to tell them apart."""
     for number, name in enumerate(names):
         save(picture(number, scale * height, scale * width), folder / "target" / name)
-        damaged = picture(number, height, width) + np.uint8([100, 0, 0])
-        save(damaged, folder / "input" / name)
+        inputs = picture(number, height, width) + np.uint8([100, 0, 0])
+        save(inputs, folder / "input" / name)
 
 
 @pytest.mark.parametrize("scale", [1, 2, 3])
-def test_patches_of_a_pair_are_of_one_place(scale, tmp_path):
+def test_patches_of_a_pair_are_aligned(scale, tmp_path):
     assert not is_paired(tmp_path)
     fill_pairs(tmp_path, [f"{i}.png" for i in range(12)], scale)
     assert is_paired(tmp_path)
@@ -240,11 +250,11 @@ def test_patches_of_a_pair_are_of_one_place(scale, tmp_path):
             for number, row, column in places(x)
         ]
         assert places(inputs) == expected
-    files = [whose(parts[f"x_{split}"]) for split in SPLITS]
+    files = [origins(parts[f"x_{split}"]) for split in SPLITS]
     assert sum(map(len, files)) == len(set().union(*files)) == 12
 
 
-def test_pairs_stay_pairs_where_not_all_are_taken(tmp_path, monkeypatch):
+def test_pairs_stay_aligned_when_not_all_are_taken(tmp_path, monkeypatch):
     monkeypatch.setattr(patches, "MOST_PATCHES", 36)
     fill_pairs(tmp_path, [f"{i}.png" for i in range(12)], 2, 16, 16)
     parts = read_patches(tmp_path, 4)
@@ -259,8 +269,8 @@ def test_pairs_in_splits(tmp_path):
     names = ["test/a.png", "train/b.png", "train/deep/c.png", "val/d.png"]
     fill_pairs(tmp_path, names)
     parts = read_patches(tmp_path, 4)
-    assert [whose(parts[f"x_{s}"]) for s in SPLITS] == [{1, 2}, {3}, {0}]
-    assert [whose(parts[f"inputs_{s}"]) for s in SPLITS] == [{101, 102}, {103}, {100}]
+    assert [origins(parts[f"x_{s}"]) for s in SPLITS] == [{1, 2}, {3}, {0}]
+    assert [origins(parts[f"inputs_{s}"]) for s in SPLITS] == [{101, 102}, {103}, {100}]
 
 
 @pytest.mark.parametrize("alone", ["input/9.png", "target/9.png"])
@@ -273,8 +283,8 @@ def test_a_partner_is_missing(alone, tmp_path):
 
 
 @pytest.mark.parametrize("names", [["train/input", "train/target"], ["Input"]])
-def test_pairs_that_are_not_where_they_should_be(names, tmp_path):
-    """Taken for photographs, noisy inputs would be learnt as clean ones."""
+def test_pairs_in_the_wrong_folders(names, tmp_path):
+    """Read as photographs, noisy inputs would be used as clean targets."""
     for name in names:
         fill(tmp_path / name, ["0.png", "1.png", "2.png"])
     with pytest.raises(ValueError, match="`folder` must have input/ and target/"):
@@ -295,8 +305,8 @@ def test_sizes_that_do_not_fit(height, width, tmp_path):
 # --- what is skipped, and what is refused ------------------------------------
 
 
-def told(folder, *arguments, **options):
-    """What the one warning says, and the parts."""
+def read_with_warning(folder, *arguments, **options):
+    """The text of the only warning, and the result."""
     with pytest.warns(UserWarning) as caught:
         parts = read_patches(folder, *arguments, **options)
     (warning,) = caught
@@ -310,14 +320,14 @@ def test_small_and_broken_images_are_skipped_and_named(tmp_path):
     (tmp_path / "text.png").write_text("hello")
     whole = (tmp_path / "0.png").read_bytes()
     (tmp_path / "half.png").write_bytes(whole[: len(whole) // 2])
-    message, parts = told(tmp_path, 4)
+    message, parts = read_with_warning(tmp_path, 4)
     assert message.startswith(f"Skipped 4 of 34 images in '{tmp_path}': ")
     for name in ("low.png", "narrow.png"):
         assert f"{name} (smaller than 4 pixels)" in message
     for name in ("text.png", "half.png"):
         assert f"{name} (" in message
     assert message.count(".png") == 4
-    files = set().union(*[whose(x) for x in parts.values()])
+    files = set().union(*[origins(x) for x in parts.values()])
     assert files == set(range(30))
 
 
@@ -326,12 +336,12 @@ def test_a_broken_half_of_a_pair_is_skipped_with_the_other(side, tmp_path):
     names = [f"{kind}/{i}.png" for kind in ("train", "val", "test") for i in range(2)]
     fill_pairs(tmp_path, names)
     (tmp_path / side / "train" / "0.png").write_text("hello")
-    message, parts = told(tmp_path, 4)
+    message, parts = read_with_warning(tmp_path, 4)
     assert "train/0.png (UnidentifiedImageError)" in message
-    assert whose(parts["x_train"]) == {1} and whose(parts["inputs_train"]) == {101}
+    assert origins(parts["x_train"]) == {1} and origins(parts["inputs_train"]) == {101}
 
 
-def test_the_size_is_that_of_the_damaged(tmp_path):
+def test_the_patch_size_is_that_of_the_input(tmp_path):
     fill_pairs(tmp_path, ["0.png", "1.png", "2.png"], 2)
     assert read_patches(tmp_path, 8)["x_train"].shape == (1, 16, 16, 3)
     with (
@@ -369,7 +379,7 @@ def test_bad_options(names, options, message, tmp_path):
         read_patches(tmp_path, **{"patch_size": 4, **options})
 
 
-# --- as load_images gives them -----------------------------------------------
+# --- through load_images -----------------------------------------------
 
 
 def test_a_folder_is_cut_when_asked(tmp_path):
@@ -392,7 +402,7 @@ def test_pairs_are_noticed(tmp_path):
         inputs = getattr(images, f"inputs_{split}")
         assert inputs.shape == (1, 72, 72, 3)
         x = getattr(images, f"x_{split}")
-        assert {value + 100 for value in whose(x)} == whose(inputs)
+        assert {value + 100 for value in origins(x)} == origins(inputs)
 
 
 @pytest.mark.parametrize("option", [{"image_size": 8}, {"fit": "pad"}])

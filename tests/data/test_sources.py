@@ -4,6 +4,7 @@ import os
 import sys
 import tempfile
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -12,8 +13,7 @@ import pytest
 from PIL import Image
 
 from convae_keras import validation
-from convae_keras.data import folders
-from convae_keras.data import sources as data
+from convae_keras.data import folders, sources
 from convae_keras.data.sources import Images, load_images
 from convae_keras.pipelines import make_pipeline
 
@@ -67,6 +67,54 @@ def test_images_say_what_they_are(pixels):
         images.name = "yours"
 
 
+def test_images_are_normalized(pixels):
+    """To NHWC, float32 and int64, and without a copy where possible."""
+    y = np.zeros((30, 1), "uint8")
+    flat = (pixels[..., 0] / 255).astype("float64")
+    images = Images("mine", pixels, y, pixels[:3, ..., 0], None, flat, y[:, 0])
+    assert images.x_train is pixels
+    assert np.shares_memory(images.x_val, pixels) and images.x_val.shape == (3, 5, 6, 1)
+    assert images.x_test.shape == (30, 5, 6, 1) and images.x_test.dtype == "float32"
+    assert images.y_train.shape == (30,) and images.y_train.dtype == "int64"
+    assert images.y_test.dtype == "int64" and images.y_val is None
+
+
+def test_images_can_be_replaced(pixels):
+    images = Images("mine", pixels, None, pixels, None, pixels, None)
+    assert images.fingerprint
+    changed = replace(images, name="yours", inputs_val=pixels[:, :2, :3, 0])
+    assert changed.name == "yours" and changed.inputs_val.shape == (30, 2, 3, 1)
+    assert changed.x_train is pixels
+    assert changed.fingerprint != images.fingerprint
+    with pytest.raises(ValueError, match="`x_test` must be"):
+        replace(images, x_test=np.arange(30))
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"x_train": np.full((30, 5, 6, 1), 2.0)}, "`x_train` must be"),
+        ({"x_val": np.zeros((0, 5, 6, 1), "uint8")}, "`x_val` must"),
+        ({"x_test": np.zeros((30, 6, 5, 1), "uint8")}, "`x` must have the same shape"),
+        ({"y_train": np.arange(29)}, r"`y_train` must be .*\(30,\).*\(29,\)"),
+        ({"y_val": np.zeros(30)}, "`y_val` must be .*float64"),
+        ({"inputs_test": np.zeros((29, 5, 6), "uint8")}, "`inputs_test` must be 30"),
+        ({"inputs_train": np.arange(30)}, "`inputs_train` must be images"),
+        (
+            {
+                "inputs_train": np.zeros((30, 5, 6), "uint8"),
+                "inputs_val": np.zeros((30, 5, 5), "uint8"),
+            },
+            "`inputs` must have the same shape",
+        ),
+    ],
+)
+def test_bad_images(changes, message, pixels):
+    images = Images("mine", pixels, None, pixels, None, pixels, None)
+    with pytest.raises(ValueError, match=message):
+        replace(images, **changes)
+
+
 def test_mnist5k(digits):
     assert str(digits) == (
         "mnist5k: 3,667 training, 333 validation and 1,000 test images of "
@@ -104,14 +152,14 @@ def test_named_sets(name, shape, y_shape, monkeypatch):
     assert images.name == name and len(images.class_names) == 10
     assert images.x_train.shape == (550, *(*shape, 1)[:3])
     assert images.y_train.shape == (550,)
-    # The validation images are the last twelfth, as they lie.
+    # The validation images are the last twelfth, in order.
     assert images.x_val[:, 0, 0, 0].tolist() == [i % 256 for i in range(550, 600)]
     assert (len(images.x_test), len(images.y_test)) == (100, 100)
 
 
-def test_mnist_out_of_reach(digits, monkeypatch, capsys):
+def test_mnist_offline(digits, monkeypatch, capsys):
     monkeypatch.setattr(keras.datasets.mnist, "load_data", offline)
-    monkeypatch.setattr(data, "_mnist5k", lambda: digits)
+    monkeypatch.setattr(sources, "_mnist5k", lambda: digits)
     images = load_images("mnist")
     (line,) = capsys.readouterr().out.splitlines()
     assert "MNIST" in line and "mnist5k" in line
@@ -119,7 +167,7 @@ def test_mnist_out_of_reach(digits, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("name", ["fashion_mnist", "cifar10"])
-def test_other_sets_out_of_reach(name, monkeypatch):
+def test_other_sets_offline(name, monkeypatch):
     monkeypatch.setattr(getattr(keras.datasets, name), "load_data", offline)
     with pytest.raises(ValueError, match=f"{name}.*no network"):
         load_images(name)
@@ -177,7 +225,7 @@ def test_environment(here, there, source, name, photos, monkeypatch):
     assert load_images().name == name
 
 
-def test_environment_with_a_whole_path(photos, monkeypatch):
+def test_environment_with_an_absolute_path(photos, monkeypatch):
     monkeypatch.setenv("CONVAE_DATA", str(photos))
     assert load_images().name == "photos"
 
@@ -187,7 +235,7 @@ def test_mnist_is_the_default(value, monkeypatch):
     monkeypatch.delenv("CONVAE_DATA", raising=False)
     if value is not None:
         monkeypatch.setenv("CONVAE_DATA", value)
-    monkeypatch.setattr(data, "_keras_set", lambda name: f"asked for {name}")
+    monkeypatch.setattr(sources, "_keras_set", lambda name: f"asked for {name}")
     assert load_images() == "asked for mnist"
 
 
@@ -239,9 +287,9 @@ def test_fingerprint_streams(pixels, tmp_path, monkeypatch):
 
 
 def test_only_all_of_mnist_is_official(digits, monkeypatch):
-    assert not data.is_official(digits)
-    monkeypatch.setattr(data, "MNIST_FINGERPRINT", digits.fingerprint)
-    assert data.is_official(digits)
+    assert not sources.is_official(digits)
+    monkeypatch.setattr(sources, "MNIST_FINGERPRINT", digits.fingerprint)
+    assert sources.is_official(digits)
 
 
 # --- sources that are refused ------------------------------------------------
@@ -261,7 +309,7 @@ def test_only_all_of_mnist_is_official(digits, monkeypatch):
 )
 def test_no_such_source(source, options, message, tmp_path):
     (tmp_path / "text.csv").write_text("1,2,3")
-    if isinstance(source, str) and source not in data.CLASS_NAMES:
+    if isinstance(source, str) and source not in sources.CLASS_NAMES:
         source = tmp_path / source
     with pytest.raises(ValueError, match=message):
         load_images(source, **options)
@@ -303,7 +351,7 @@ def flip_a_byte(path):
 
 
 def compressed(path):
-    """Squeezed, and then spoilt in the midst of what was squeezed."""
+    """Compressed, then corrupted inside the compressed data."""
     with np.load(path) as file:
         np.savez_compressed(path, **file)
     flip_a_byte(path)
@@ -315,7 +363,7 @@ def an_array(path):
 
 
 @pytest.mark.parametrize(
-    "spoil",
+    "corrupt",
     [
         lambda path: path.write_bytes(path.read_bytes()[:-200]),
         lambda path: path.write_bytes(path.read_bytes()[:10]),
@@ -327,9 +375,9 @@ def an_array(path):
         an_array,
     ],
 )
-def test_a_corrupt_npz(spoil, npz):
+def test_a_corrupt_npz(corrupt, npz):
     path = npz()
-    spoil(path)
+    corrupt(path)
     with pytest.raises(ValueError, match="Cannot use '.*mine.npz': ."):
         load_images(path)
 
@@ -338,7 +386,7 @@ def test_a_corrupt_npz(spoil, npz):
 
 
 def anonymous_memory():
-    """Bytes that the process holds and that are no copy of a file."""
+    """Bytes of memory of this process that are not backed by a file."""
     status = Path("/proc/self/status").read_text()
     return 1024 * int(status.split("RssAnon:")[1].split()[0])
 

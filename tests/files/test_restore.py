@@ -39,7 +39,7 @@ def twice():
     return keras.Model(inputs, keras.layers.UpSampling2D(2)(inputs))
 
 
-# --- apply: names, formats, and what a file holds besides pixels -------------
+# --- formats, and what a file has besides pixels -------------
 
 
 def save(image, path, **options):
@@ -103,7 +103,7 @@ def test_a_jpeg_is_written_at_high_quality(tmp_path):
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp"])
 @pytest.mark.parametrize("turn", [1, 6, 8])
 def test_the_orientation_stays_a_tag(turn, name, tmp_path):
-    """The pixels lie as they lay, and whoever looks at them still turns them."""
+    """The pixels are not rotated, and viewers still rotate them."""
     pixels = np.zeros((16, 24), "uint8")
     pixels[:8, :8] = 255
     exif = Image.Exif()
@@ -116,8 +116,8 @@ def test_the_orientation_stays_a_tag(turn, name, tmp_path):
 
 
 @pytest.mark.parametrize("turn", [1, 6, 8])
-def test_a_tiff_is_the_right_way_up(turn, tmp_path):
-    """Pillow turns it as soon as it is read."""
+def test_a_tiff_is_written_upright(turn, tmp_path):
+    """Pillow rotates it when it is read."""
     pixels = np.zeros((16, 24, 3), "uint8")
     pixels[:8, :8] = 255
     exif = Image.Exif()
@@ -158,7 +158,7 @@ def test_alpha_stays(mode, name, tmp_path):
     found = restored(image, tmp_path, name, lossless=True)
     assert found.mode == mode
     np.testing.assert_array_equal(found.getchannel("A"), alpha)
-    # What is under the alpha is restored, and not laid over white first.
+    # Transparent pixels are restored too, not composited over white first.
     if name == "a.png":
         colors, expected = np.asarray(found)[..., :-1], np.asarray(image)[..., :-1]
         np.testing.assert_array_equal(colors, 255 - expected)
@@ -213,7 +213,7 @@ def test_alpha_in_a_format_that_has_none(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png"]
 
 
-# --- apply: where files go ---------------------------------------------------
+# --- where files go ---------------------------------------------------
 
 
 @pytest.fixture
@@ -262,7 +262,7 @@ def test_a_file_may_change_its_format(album, tmp_path):
 
 
 def test_nothing_is_overwritten(album, tmp_path, monkeypatch):
-    """That is found out before any work."""
+    """Checked before any work."""
     target = tmp_path / "out"
     (target / "train").mkdir(parents=True)
     (target / "train" / "a.png").write_text("precious")
@@ -347,7 +347,7 @@ def test_bad_paths(source, destination, message, album, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("paths", [("", "out"), ("album", "")])
 def test_no_path_at_all(paths, album, monkeypatch):
-    """As from a variable that was not set; not the folder that one stands in."""
+    """As from an unset variable; not the working directory."""
     monkeypatch.setattr(module, "restore", lambda *_: pytest.fail("started"))
     with pytest.raises(ValueError, match="must be a path. Received: ''"):
         apply(negative(), *paths)
@@ -361,7 +361,7 @@ def test_nowhere_to_write(album, tmp_path, monkeypatch):
     assert not (tmp_path / "out").exists()
 
 
-def test_hidden_files_are_left_alone(album, tmp_path):
+def test_hidden_files_are_ignored(album, tmp_path):
     save(noise(9, 14), album / ".thumbnail.png")
     (album / ".cache").mkdir()
     save(noise(9, 14), album / ".cache" / "c.png")
