@@ -1,4 +1,4 @@
-"""The measures, held against other ways to the same numbers."""
+"""Metrics, compared with other implementations and with formulas."""
 
 import keras
 import numpy as np
@@ -11,7 +11,7 @@ from skimage.metrics import mean_squared_error, peak_signal_noise_ratio
 
 from convae_keras.metrics import bce, bce_floor, mse, psnr, ssim
 
-MEASURES = [mse, psnr, ssim, bce]
+METRICS = [mse, psnr, ssim, bce]
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def flat(value, n=1, channels=1):
 
 
 @pytest.mark.parametrize(
-    "measure, x, y, expected",
+    "metric, x, y, expected",
     [
         (mse, 0.5, 0.5, 0),
         (mse, 0.0, 1.0, 1),
@@ -45,9 +45,9 @@ def flat(value, n=1, channels=1):
         (bce, 0.0, 1.0, -np.log(1e-7)),
     ],
 )
-def test_known_values(measure, x, y, expected):
+def test_known_values(metric, x, y, expected):
     for channels in (1, 3):
-        found = measure(flat(x, 2, channels), flat(y, 2, channels))
+        found = metric(flat(x, 2, channels), flat(y, 2, channels))
         assert found.shape == (2,) and found.dtype == "float64"
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-9)
 
@@ -57,11 +57,11 @@ def test_known_floors(x, expected):
     np.testing.assert_allclose(bce_floor(flat(x, 3)), [expected] * 3)
 
 
-@pytest.mark.parametrize("measure", MEASURES)
-def test_one_number_an_image(measure, pair):
+@pytest.mark.parametrize("metric", METRICS)
+def test_one_number_an_image(metric, pair):
     x, y = pair
-    alone = [measure(x[i : i + 1], y[i : i + 1])[0] for i in range(len(x))]
-    np.testing.assert_allclose(measure(x, y), alone)
+    alone = [metric(x[i : i + 1], y[i : i + 1])[0] for i in range(len(x))]
+    np.testing.assert_allclose(metric(x, y), alone)
     assert len(set(alone)) == len(x)
 
 
@@ -84,7 +84,7 @@ def test_mse_and_bce_are_those_of_keras(pair):
 
 
 def windowed_ssim(x, y):
-    """Wang et al. (2004) with 7 × 7 windows, wholly inside, of one channel."""
+    """Wang et al. (2004), 7 × 7 windows inside the image, one channel."""
     mean = [uniform_filter(np.float64(image), 7) for image in (x, y)]
     products = [uniform_filter(np.float64(a * b), 7) for a, b in ((x, x), (y, y))]
     of_both = uniform_filter(np.float64(x) * y, 7)
@@ -131,5 +131,5 @@ def test_no_reconstruction_is_below_the_floor(pair):
     floor = bce_floor(x)
     assert (floor >= 0).all() and (floor <= np.log(2) + 1e-12).all()
     assert (bce(x, y) >= floor - 1e-12).all()
-    # The copy reaches it, but for the clipping at 1e-7 that Keras does too.
+    # A copy reaches it, except for the clipping at 1e-7, as in Keras.
     np.testing.assert_allclose(bce(x, x), floor, atol=2e-6)

@@ -1,4 +1,4 @@
-"""The builders: what each preset and switch makes, and what is refused."""
+"""The builders: each preset and keyword, saving, half precision, bad arguments."""
 
 import itertools
 
@@ -9,14 +9,14 @@ import pytest
 from convae_keras.models import Autoencoder, conv_autoencoder, pixel_range
 
 POOLINGS = ["max", "average", "strided"]
-# Of nearest up-sampling there are two forms.
+# There are two forms of nearest upsampling.
 UPSAMPLINGS = [
     {"upsampling": "nearest", "fused": True},
     {"upsampling": "nearest", "fused": False},
     {"upsampling": "bilinear"},
     {"upsampling": "transposed"},
 ]
-# Heights and widths that divide by four, by two and by nothing; grey and colour.
+# Heights and widths divisible by 4, by 2 and by neither; gray and color.
 SHAPES = [(28, 28, 1), (30, 45, 1), (29, 31, 3)]
 RANGES = [(0, 1), (-1, 1)]
 
@@ -27,12 +27,12 @@ def images(shape, n=2):
 
 def small(**switches):
     options = {"image_shape": (6, 6, 1), "filters": (3, 4), "code_filters": (5,)}
-    options["kernel_initializer"] = "glorot_uniform"  # soonest drawn, under JAX
+    options["kernel_initializer"] = "glorot_uniform"  # the fastest under JAX
     return conv_autoencoder("keras", seed=0, **{**options, **switches})
 
 
 def sizes(model):
-    """Parameters of the layers that have any."""
+    """Parameter counts of the layers that have any."""
     counts = [layer.count_params() for layer in model.layers]
     return [count for count in counts if count]
 
@@ -66,9 +66,9 @@ def test_reference_network():
     assert wider.encoder.output_shape == (None, 40)
 
 
-def test_switches_come_before_the_preset():
+def test_keywords_override_the_preset():
     switches = {"filters": [4, 6], "latent_dim": 5, "activation": "silu"}
-    # Ones are no weights to train from, but they can be told from others.
+    # Ones are bad weights, but easy to recognize.
     autoencoder = small(**switches, kernel_initializer="ones")
     assert autoencoder.encoder.output_shape == (None, 5)
     assert autoencoder.encoder.get_layer("conv_2").filters == 6
@@ -122,16 +122,16 @@ def test_images_in_images_out(pooling, upsampling, shape):
 
 
 @pytest.mark.parametrize(
-    "ways",
+    "choices",
     [
         [{"pooling": pooling} for pooling in POOLINGS],
         [{"upsampling": name} for name in ("nearest", "bilinear", "transposed")],
     ],
     ids=str,
 )
-def test_each_way_gives_another_picture(ways):
-    models = [small(**way) for way in ways]
-    for model in models:  # the kernels of all have one shape, but for one's axes
+def test_each_choice_gives_another_image(choices):
+    models = [small(**choice) for choice in choices]
+    for model in models:  # the kernels have one shape, up to the order of axes
         model.set_weights([np.full(w.shape, 0.05) for w in model.weights])
     x = images((6, 6, 1))
     for one, other in itertools.combinations(models, 2):
@@ -151,8 +151,8 @@ def test_fused_and_plain_are_the_same_network(preset):
     np.testing.assert_allclose(plain(x), fused(x), atol=1e-5)
 
 
-def test_a_picture_is_cropped_where_it_was_padded():
-    """The top left stays where it is: what was added lies below and on the right."""
+def test_an_image_is_cropped_where_it_was_padded():
+    """At the bottom and the right."""
     whole, odd = small(image_shape=(8, 8, 1)), small(image_shape=(7, 6, 1))
     odd.set_weights(whole.get_weights())
     x = np.zeros((1, 8, 8, 1), "float32")
@@ -181,7 +181,7 @@ def test_every_part_has_a_gradient():
     assert all((a != b).any() for a, b in zip(after, before, strict=True))
 
 
-# --- halves, files, seeds, half precision ------------------------------------
+# --- encoder and decoder, files, seeds, half precision -----------------------
 
 
 @pytest.mark.parametrize(
@@ -223,7 +223,7 @@ def test_pixel_range(value_range, tmp_path):
     assert pixel_range(keras.models.load_model(tmp_path / "model.keras")) == value_range
 
 
-def test_another_model_is_taken_for_zero_to_one():
+def test_another_model_is_assumed_to_work_in_zero_to_one():
     inputs = keras.Input((6, 6, 1))
     outputs = keras.layers.Activation("tanh", name="pixels")(inputs)
     assert pixel_range(keras.Model(inputs, outputs)) == (0, 1)
@@ -231,7 +231,7 @@ def test_another_model_is_taken_for_zero_to_one():
 
 @pytest.mark.parametrize("size", [(8, 8), (7, 6), (None, None)], ids=str)
 @pytest.mark.parametrize("upsampling", UPSAMPLINGS[::3], ids=str)
-def test_half_precision_gives_whole_pixels(upsampling, size):
+def test_half_precision_returns_float32(upsampling, size):
     switches = {**upsampling, "image_shape": (*size, 1)}
     keras.config.set_dtype_policy("mixed_float16")
     autoencoder = small(**switches)
@@ -245,28 +245,39 @@ def test_half_precision_gives_whole_pixels(upsampling, size):
     np.testing.assert_allclose(autoencoder(x), whole(x), atol=0.01)
 
 
-# --- what is refused ---------------------------------------------------------
+# --- invalid arguments -------------------------------------------------------
+
+
+def test_unknown_names():
+    with pytest.raises(
+        ValueError, match="^Unknown preset 'tensor'. Available: .*keras"
+    ):
+        conv_autoencoder("tensor")
+    with pytest.raises(ValueError, match=r"^Unexpected keyword arguments: \['depth'\]"):
+        conv_autoencoder("keras", depth=3)
 
 
 @pytest.mark.parametrize(
-    "preset, options, message",
+    "name, value",
     [
-        ("tensor", {}, r"`preset` must be one of \['keras', .*Received: 'tensor'"),
-        ("keras", {"depth": 3}, r"Switches are \[.*\]\. Received: \['depth'\]"),
-        ("keras", {"pooling": "min"}, "`pooling` must be one of .*Received: 'min'"),
-        ("keras", {"upsampling": "cubic"}, "`upsampling` must be .*'cubic'"),
-        ("keras", {"output_range": (0, 255)}, r"`output_range` must be .*\(0, 255\)"),
-        ("keras", {"image_shape": (28, 28)}, r"`image_shape` must be \(.*\(28, 28\)"),
-        ("keras", {"image_shape": (0, 28, 1)}, "`image_shape` must be positive ints"),
-        ("keras", {"image_shape": (28.0, 28, 1)}, "`image_shape` must be positive"),
-        ("keras", {"filters": ()}, r"`filters` must hold one .*Received: \(\)"),
-        ("keras", {"filters": (16, 0)}, r"`filters` must be positive .*\(16, 0\)"),
-        ("keras", {"code_filters": (2.5,)}, r"`code_filters` must be .*\(2.5,\)"),
-        ("keras", {"latent_dim": 0}, r"`latent_dim` must be positive .*\[0\]"),
-        ("keras", {"latent_dim": -1}, r"`latent_dim` must be positive .*\[-1\]"),
-        ("reference", {"image_shape": (None, None, 1)}, "dense code needs .*None"),
+        ("pooling", "min"),
+        ("upsampling", "cubic"),
+        ("output_range", (0, 255)),
+        ("image_shape", (28, 28)),
+        ("image_shape", (0, 28, 1)),
+        ("image_shape", (28.0, 28, 1)),
+        ("filters", ()),
+        ("filters", (16, 0)),
+        ("code_filters", (2.5,)),
+        ("latent_dim", 0),
+        ("latent_dim", -1),
     ],
 )
-def test_bad_options(preset, options, message):
-    with pytest.raises(ValueError, match=message):
-        conv_autoencoder(preset, **options)
+def test_bad_options(name, value):
+    with pytest.raises(ValueError, match=f"`{name}`.*Received: "):
+        conv_autoencoder("keras", **{name: value})
+
+
+def test_a_dense_code_needs_a_fixed_size():
+    with pytest.raises(ValueError, match="`latent_dim`.*`image_shape`.*None"):
+        conv_autoencoder("reference", image_shape=(None, None, 1))

@@ -1,4 +1,4 @@
-"""Figures: what is drawn, and that nothing is saved or shown."""
+"""Figures: what is drawn. Nothing is saved or shown."""
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -55,13 +55,13 @@ def test_images_are_drawn_as_they_are(channels, dtype):
         np.testing.assert_allclose(picture, expected / white, atol=1e-6)
 
 
-def test_grey_is_not_stretched():
+def test_gray_is_not_stretched():
     figure = image_rows({"dim": np.full((1, 4, 4, 1), 0.5)})
     assert figure.axes[0].images[0].get_clim() == (0, 1)
     assert figure.axes[0].images[0].get_cmap().name == "gray"
 
 
-def test_what_lies_outside_is_clipped():
+def test_values_out_of_range_are_clipped():
     (picture,) = drawn(image_rows({"wide": np.array([[[[-0.5], [1.5]]]])}))
     assert picture.tolist() == [[0, 1]]
 
@@ -69,10 +69,10 @@ def test_what_lies_outside_is_clipped():
 @pytest.mark.parametrize(
     "rows, message",
     [
-        ({}, "`rows` must hold one row at least"),
-        ({"flat": np.zeros((3, 4, 4))}, r"Row 'flat' must be .*\(3, 4, 4\)"),
-        ({"good": batch(2), "bad": np.zeros(3)}, r"Row 'bad' must be .*\(3,\)"),
-        ({"none": batch(2)[:0]}, r"Row 'none' must .*\(0, 6, 5, 1\)"),
+        ({}, "`rows`"),
+        ({"flat": np.zeros((3, 4, 4))}, r"'flat' of `rows`.*\(3, 4, 4\)"),
+        ({"good": batch(2), "bad": np.zeros(3)}, r"'bad' of `rows`.*\(3,\)"),
+        ({"none": batch(2)[:0]}, r"'none' of `rows`.*\(0, 6, 5, 1\)"),
     ],
 )
 def test_bad_rows(rows, message):
@@ -107,7 +107,7 @@ def test_positions_of_curves(x):
     assert [list(line.get_xdata()) for line in figure.axes[0].lines] == expected
 
 
-def test_many_levels_can_be_seen():
+def test_many_levels_are_visible():
     figure = curves({"loss": [1, 2]}, "x", "y", levels={str(i): i for i in range(6)})
     colors = [float(line.get_color()) for line in figure.axes[0].lines[1:]]
     assert len(set(colors)) == 6 and max(colors) < 0.9

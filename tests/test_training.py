@@ -1,4 +1,4 @@
-"""Training: what it learns, what it refuses, and that it can be stopped anywhere."""
+"""Training: what is learned, invalid arguments, interruption and resumption."""
 
 import json
 import random
@@ -12,28 +12,33 @@ import keras
 import numpy as np
 import pytest
 
-from convae_keras import devices, training
+from convae_keras import training
 from convae_keras.corruption import Corruption, Downsample, GaussianNoise
 from convae_keras.data.sources import Images
-from convae_keras.metrics import bce
+from convae_keras.metrics import bce, psnr
 from convae_keras.models import conv_autoencoder
 from convae_keras.pipelines import make_pipeline, to_float
 from convae_keras.restorers import restorer
 from convae_keras.runs import load_run
 from convae_keras.saving import read_json
-from convae_keras.training import checked_images, train, warmup_cosine
+from convae_keras.training import (
+    checked_images,
+    negative_psnr,
+    train,
+    warmup_cosine,
+)
 
 ROOT = Path(__file__).parents[1]
 OPTIONS = {"epochs": 3, "batch_size": 16, "verbose": 0}
 
 
-def small(**switches):
+def tiny(**switches):
     options = {"filters": (4,), "code_filters": (), "seed": 0}
     return conv_autoencoder("keras", **{**options, **switches})
 
 
 def minus_one_to_one():
-    return small(output_range=(-1, 1))
+    return tiny(output_range=(-1, 1))
 
 
 def without_times(history):
@@ -56,25 +61,24 @@ def few(digits):
 
 
 @pytest.fixture(scope="module")
-def whole(few, tmp_path_factory):
-    """`(model, history, run)` of a training that nothing stopped."""
-    model, run = small(), tmp_path_factory.mktemp("whole") / "run"
+def complete(few, tmp_path_factory):
+    """`(model, history, run)` of a training that was not interrupted."""
+    model, run = tiny(), tmp_path_factory.mktemp("complete") / "run"
     return model, train(model, few, **OPTIONS, run=run), run
 
 
-# --- what it learns ----------------------------------------------------------
+# --- learning ----------------------------------------------------------------
 
 
 def test_overfits_a_few_digits(digits):
     model = conv_autoencoder("keras", seed=0)
-    history = train(
-        model, digits.x_train[:12], epochs=60, batch_size=11, loss="mse", verbose=0
-    )
+    x = np.tile(digits.x_train[:11], (11, 1, 1, 1))  # ten steps an epoch
+    history = train(model, x, epochs=8, batch_size=11, loss="mse", verbose=0)
     assert history["loss"][-1] < history["loss"][0] / 10
 
 
-def test_history(whole):
-    _, history, run = whole
+def test_history(complete):
+    _, history, run = complete
     assert list(history) == ["loss", "val_loss", "seconds"]
     for values in history.values():
         assert len(values) == 3
@@ -83,8 +87,8 @@ def test_history(whole):
     assert read_json(run / "history.json") == history
 
 
-def test_a_run_folder_holds_the_model_and_its_settings(whole, few):
-    model, _, run = whole
+def test_a_run_folder_holds_the_model_and_its_settings(complete, few):
+    model, _, run = complete
     names = ["history.json", "model.keras", "settings.json"]
     assert sorted(path.name for path in run.iterdir()) == names
     assert_same_weights(load_run(run), model)
@@ -108,23 +112,23 @@ def test_a_run_folder_holds_the_model_and_its_settings(whole, few):
 
 
 def test_validates_on_images_it_does_not_learn_from(few):
-    """The best epoch is the first: what is learnt is black, what is asked white."""
+    """The first epoch is the best: training images are black, the others white."""
     black, white = np.zeros_like(few[:32]), np.full_like(few[:8], 255)
     images = Images("opposites", black, None, white, None, white, None)
-    model = small()
+    model = tiny()
     history = train(model, images, **OPTIONS)
     assert history["loss"] == sorted(history["loss"], reverse=True)
     assert history["val_loss"] == sorted(history["val_loss"])
-    # The weights that are kept are those of that epoch, not of the last one.
+    # The weights are those of that epoch, not of the last one.
     x = to_float(white)
     found = bce(x, model.predict(x, verbose=0)).mean()
     assert found == pytest.approx(history["val_loss"][0], rel=1e-4)
     assert found < history["val_loss"][-1] - 0.01
 
 
-def test_the_same_seed_gives_the_same_weights(whole, few):
-    expected, history, _ = whole
-    again, other = small(), small()
+def test_the_same_seed_gives_the_same_weights(complete, few):
+    expected, history, _ = complete
+    again, other = tiny(), tiny()
     assert without_times(train(again, few, **OPTIONS)) == without_times(history)
     assert_same_weights(again, expected)
     train(other, few, **OPTIONS, seed=1)
@@ -141,18 +145,29 @@ def test_trains_in_minus_one_to_one(few):
 
 
 @pytest.mark.parametrize("loss, power", [("mse", 2), ("mae", 1)])
-def test_the_loss_is_the_one_asked_for(loss, power, few):
-    model = small()
+def test_the_loss_is_the_given_one(loss, power, few):
+    model = tiny()
     history = train(model, few, **OPTIONS, loss=loss)
     x = to_float(few[44:])
     found = (np.abs(model.predict(x, verbose=0) - x) ** power).mean()
     assert found == pytest.approx(min(history["val_loss"]), rel=1e-4)
 
 
+def test_negative_psnr():
+    x, y = (np.random.default_rng(i).random((3, 4, 4, 1)) for i in range(2))
+    for dtype, tolerance in (("float32", 1e-4), ("float16", 5e-3)):
+        found = negative_psnr(*(keras.ops.cast(each, dtype) for each in (x, y)))
+        assert keras.backend.standardize_dtype(found.dtype) == "float32"
+        np.testing.assert_allclose(found, -psnr(x, y), atol=tolerance)
+    # Equal images: 60 dB. In float16, 1e-6 would be rounded by 5 %.
+    same = keras.ops.cast(x, "float16")
+    np.testing.assert_allclose(negative_psnr(same, same), -60, atol=1e-3)
+
+
 @pytest.mark.parametrize("count, validation", [(60, 5), (11, 1), (2, 1)])
 def test_the_last_twelfth_of_an_array_validates(count, validation, digits):
     x = digits.x_train[:count]
-    images = checked_images(small(), x[..., 0])
+    images = checked_images(tiny(), x[..., 0])
     np.testing.assert_array_equal(images.x_train, x[:-validation])
     np.testing.assert_array_equal(images.x_val, x[-validation:])
 
@@ -190,13 +205,13 @@ def test_warmup_cosine():
 
 def test_logs_for_tensorboard(few, tmp_path):
     options = {**OPTIONS, "epochs": 1, "run": tmp_path / "run", "tensorboard": True}
-    train(small(), few, **options)
+    train(tiny(), few, **options)
     logs = list((tmp_path / "run" / "logs").rglob("events.out.tfevents.*"))
     assert {path.parent.name for path in logs} == {"train", "validation"}
     assert all(path.stat().st_size > 100 for path in logs)
 
 
-# --- what it refuses ---------------------------------------------------------
+# --- invalid arguments -------------------------------------------------------
 
 
 def spoilt(value):
@@ -208,16 +223,16 @@ def spoilt(value):
 @pytest.mark.parametrize(
     "images, message",
     [
-        (spoilt(np.nan), "finite"),
-        (spoilt(np.inf), "finite"),
-        (spoilt(1.01), r"float in \[0, 1\].*divide by 255"),
-        (spoilt(-1), r"float in \[0, 1\]"),
-        (np.arange(20), "looks like labels"),
-        (np.zeros((20, 784), "float32"), r"\(20, 784\)"),
-        (np.zeros((20, 28, 28, 1, 1), "uint8"), r"\(20, 28, 28, 1, 1\)"),
-        (np.zeros((0, 28, 28), "uint8"), "one image at least"),
-        ([np.zeros((28, 28)), np.zeros((28, 27))], "all of one size"),
-        (np.zeros((1, 28, 28), "uint8"), "2 images at least. Received: 1"),
+        (spoilt(np.nan), "`images`"),
+        (spoilt(np.inf), "`images`"),
+        (spoilt(1.01), "`images`"),
+        (spoilt(-1), "`images`"),
+        (np.arange(20), "`images`"),
+        (np.zeros((20, 784), "float32"), "`images`"),
+        (np.zeros((20, 28, 28, 1, 1), "uint8"), "`images`"),
+        (np.zeros((0, 28, 28), "uint8"), "`images`"),
+        ([np.zeros((28, 28)), np.zeros((28, 27))], "`images`"),
+        (np.zeros((1, 28, 28), "uint8"), "`images`.*Received: 1"),
         (np.zeros((20, 28, 27), "uint8"), r"takes images .*1\).*\(28, 27, 1\)"),
         (np.zeros((20, 28, 28, 3), "uint8"), r"takes images .*1\).*\(28, 28, 3\)"),
     ],
@@ -225,37 +240,32 @@ def spoilt(value):
 def test_bad_images(images, message, monkeypatch, tmp_path):
     monkeypatch.setattr(keras.Model, "fit", refuse_to_fit)
     with pytest.raises(ValueError, match=message):
-        train(small(), images, epochs=1, run=tmp_path / "run")
+        train(tiny(), images, epochs=1, run=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(
-    "options, message",
+    "options",
     [
-        ({"epochs": 0}, "`epochs` must be a positive int. Received: 0"),
-        ({"epochs": -1}, "`epochs` must be a positive int. Received: -1"),
-        ({"epochs": 2.5}, "`epochs` must be a positive int. Received: 2.5"),
-        ({"batch_size": 0}, "`batch_size` must be a positive int. Received: 0"),
-        ({"batch_size": -8}, "`batch_size` must be a positive int. Received: -8"),
-        ({"learning_rate": 0}, "`learning_rate` must be positive. Received: 0"),
-        ({"learning_rate": -0.1}, "`learning_rate` must be positive. Received: -0.1"),
-        ({"learning_rate": np.nan}, "`learning_rate` must be positive. Received: nan"),
-        ({"learning_rate": np.inf}, "`learning_rate` must be positive. Received: inf"),
-        ({"loss": "huber"}, "`loss` must be in .*'mse'.*Received: 'huber'"),
-        ({"seed": None}, "`seed` must be an int. Received: None"),
-        ({"seed": 0.5}, "`seed` must be an int. Received: 0.5"),
+        *[{"epochs": value} for value in (0, -1, 2.5)],
+        *[{"batch_size": value} for value in (0, -8)],
+        *[{"learning_rate": value} for value in (0, -0.1, np.nan, np.inf)],
+        *[{"seed": value} for value in (None, 0.5)],
+        {"loss": "huber"},
     ],
+    ids=str,
 )
-def test_bad_options(options, message, few, monkeypatch, tmp_path):
+def test_bad_options(options, few, monkeypatch, tmp_path):
     monkeypatch.setattr(keras.Model, "fit", refuse_to_fit)
-    with pytest.raises(ValueError, match=message):
-        train(small(), few, run=tmp_path / "run", **options)
+    ((name, value),) = options.items()
+    with pytest.raises(ValueError, match=f"`{name}` must.*Received: {value!r}"):
+        train(tiny(), few, run=tmp_path / "run", **options)
     assert not (tmp_path / "run").exists()
 
 
 def test_a_loss_that_does_not_fit_the_range(few, monkeypatch):
     monkeypatch.setattr(keras.Model, "fit", refuse_to_fit)
-    with pytest.raises(ValueError, match=r"\[0, 1\].*no.* sigmoid: use loss='mse'"):
+    with pytest.raises(ValueError, match="`loss=.*sigmoid.*loss='mse'"):
         train(minus_one_to_one(), few, loss="binary_crossentropy")
 
 
@@ -269,33 +279,34 @@ def test_a_model_that_takes_no_channels(few, monkeypatch):
 
 def test_logs_without_a_folder(few, monkeypatch):
     monkeypatch.setattr(keras.Model, "fit", refuse_to_fit)
-    with pytest.raises(ValueError, match="`tensorboard=True` needs a `run` folder"):
-        train(small(), few, tensorboard=True)
+    with pytest.raises(ValueError, match="`tensorboard=True`.*`run`"):
+        train(tiny(), few, tensorboard=True)
 
 
 def test_a_folder_that_cannot_be_written(few, monkeypatch, tmp_path):
     monkeypatch.setattr(keras.Model, "fit", refuse_to_fit)
     (tmp_path / "file").write_text("no folder")
-    with pytest.raises(ValueError, match="`run` must be a folder that can be written"):
-        train(small(), few, run=tmp_path / "file" / "run")
+    with pytest.raises(ValueError, match="`run`"):
+        train(tiny(), few, run=tmp_path / "file" / "run")
 
 
 @pytest.mark.parametrize("options", [{"epochs": 4}, {"seed": 1}, {"loss": "mse"}])
-def test_a_run_of_other_settings(options, whole, few, monkeypatch):
+def test_a_run_of_different_settings(options, complete, few, monkeypatch):
     monkeypatch.setattr(keras.Model, "fit", refuse_to_fit)
     ((key, value),) = options.items()
-    with pytest.raises(ValueError, match=f"Different are {key}: .*, asked {value!r}$"):
-        train(small(), few, **{**OPTIONS, **options}, run=whole[2])
+    message = f"different settings: {key}=.* on disk, {value!r} requested. "
+    with pytest.raises(ValueError, match=message):
+        train(tiny(), few, **{**OPTIONS, **options}, run=complete[2])
 
 
-def test_a_run_of_another_network(whole, few, monkeypatch):
+def test_a_run_of_another_network(complete, few, monkeypatch):
     """Average pooling has the same weights as max pooling, by number and shape."""
     monkeypatch.setattr(keras.Model, "fit", refuse_to_fit)
-    with pytest.raises(ValueError, match="Different are architecture: .*$"):
-        train(small(pooling="average"), few, **OPTIONS, run=whole[2])
+    with pytest.raises(ValueError, match="settings: architecture=[^;]*$"):
+        train(tiny(pooling="average"), few, **OPTIONS, run=complete[2])
 
 
-def test_a_network_with_keras_own_names_is_known_again(few, tmp_path):
+def test_a_network_with_default_names_is_recognized(few, tmp_path):
     def unnamed():
         inputs = keras.Input((28, 28, 1))
         return keras.Model(inputs, keras.layers.Conv2D(1, 3, padding="same")(inputs))
@@ -304,19 +315,19 @@ def test_a_network_with_keras_own_names_is_known_again(few, tmp_path):
     assert train(unnamed(), few, **OPTIONS, run=tmp_path) == history
 
 
-def test_a_run_on_other_images(whole, few, monkeypatch):
+def test_a_run_on_other_images(complete, few, monkeypatch):
     monkeypatch.setattr(keras.Model, "fit", refuse_to_fit)
-    with pytest.raises(ValueError, match="Different are fingerprint"):
-        train(small(), few[::-1], **OPTIONS, run=whole[2])
+    with pytest.raises(ValueError, match="settings: fingerprint"):
+        train(tiny(), few[::-1], **OPTIONS, run=complete[2])
 
 
-# --- stopped, and going on ---------------------------------------------------
+# --- interrupted and resumed -------------------------------------------------
 
 
-def test_a_finished_run_is_loaded(whole, few, monkeypatch):
+def test_a_finished_run_is_loaded(complete, few, monkeypatch):
     monkeypatch.setattr(keras.Model, "fit", refuse_to_fit)
-    expected, history, run = whole
-    model = small(seed=5)
+    expected, history, run = complete
+    model = tiny(seed=5)
     assert train(model, few, **OPTIONS, run=run) == history
     assert_same_weights(model, expected)
 
@@ -344,19 +355,19 @@ def stop_at(monkeypatch, hook, count, error=KeyboardInterrupt):
     ],
 )
 def test_ctrl_c_and_the_same_call_again(
-    hook, count, done, whole, few, tmp_path, monkeypatch
+    hook, count, done, complete, few, tmp_path, monkeypatch
 ):
-    expected, history, _ = whole
-    model, run = small(), tmp_path / "run"
+    expected, history, _ = complete
+    model, run = tiny(), tmp_path / "run"
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         stop_at(patch, hook, count)
         train(model, few, **OPTIONS, run=run)
-    # A usable run: the model of the best whole epoch, and what led to it.
+    # A usable run: the model of the best complete epoch, and what led to it.
     assert len(read_json(run / "history.json")["loss"]) == done
     assert_same_weights(load_run(run), model)
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
-    # In a notebook the same model goes on, in a terminal another one.
-    model = model if count % 2 else small()
+    # In a notebook the same model is trained further, in a terminal another one.
+    model = model if count % 2 else tiny()
     again = train(model, few, **OPTIONS, run=run)
     assert without_times(again) == without_times(history)
     assert_same_weights(model, expected)
@@ -364,8 +375,21 @@ def test_ctrl_c_and_the_same_call_again(
     assert not (run / "checkpoint.npz").exists()
 
 
+def test_interrupted_twice(complete, few, tmp_path, monkeypatch):
+    expected, history, _ = complete
+    model = tiny()
+    for hook, count in [("on_epoch_end", 1), ("on_train_batch_end", 3)]:
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            stop_at(patch, hook, count)
+            train(model, few, **OPTIONS, run=tmp_path)
+    assert len(read_json(tmp_path / "history.json")["loss"]) == 2
+    again = train(model, few, **OPTIONS, run=tmp_path)
+    assert without_times(again) == without_times(history)
+    assert_same_weights(model, expected)
+
+
 def test_a_loss_that_is_no_number(few, tmp_path, monkeypatch):
-    """The second epoch begins with weights that are none."""
+    """The second epoch begins with weights that are NaN."""
     start = training.RunKeeper.on_epoch_begin
 
     def spoil(self, epoch, logs=None):
@@ -375,7 +399,7 @@ def test_a_loss_that_is_no_number(few, tmp_path, monkeypatch):
             self.model.set_weights(weights)
 
     monkeypatch.setattr(training.RunKeeper, "on_epoch_begin", spoil)
-    model, run = small(), tmp_path / "run"
+    model, run = tiny(), tmp_path / "run"
     message = "not a number after epoch 2.*nan.*lower `learning_rate`"
     with pytest.raises(ValueError, match=message):
         train(model, few, **OPTIONS, run=run)
@@ -384,17 +408,17 @@ def test_a_loss_that_is_no_number(few, tmp_path, monkeypatch):
     assert all(np.isfinite(weight).all() for weight in model.get_weights())
 
 
-def test_a_rate_at_which_nothing_is_learnt(few, tmp_path):
-    model, run = small(), tmp_path / "run"
+def test_a_rate_that_is_too_high(few, tmp_path):
+    model, run = tiny(), tmp_path / "run"
     with pytest.raises(ValueError, match="not a number after epoch 1"):
         train(model, few, **OPTIONS, run=run, learning_rate=1e38)
-    assert_same_weights(load_run(run), small())
+    assert_same_weights(load_run(run), tiny())
 
 
-def test_a_disk_that_fills(whole, few, tmp_path, monkeypatch):
+def test_a_disk_that_fills(complete, few, tmp_path, monkeypatch):
     """No file may grow beyond 4,000 bytes, as when that much is left."""
     resource = pytest.importorskip("resource", reason="limits of Unix")
-    expected, history, _ = whole
+    expected, history, _ = complete
     run = tmp_path / "run"
     work, limits = training.RunKeeper.on_epoch_end, []
 
@@ -407,26 +431,26 @@ def test_a_disk_that_fills(whole, few, tmp_path, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(training.RunKeeper, "on_epoch_end", fill)
         try:
-            with pytest.raises(OSError, match="run.* could not be written.*too large"):
-                train(small(), few, **OPTIONS, run=run)
+            with pytest.raises(OSError, match="run.*too large"):
+                train(tiny(), few, **OPTIONS, run=run)
         finally:
             resource.setrlimit(resource.RLIMIT_FSIZE, limits[0])
-    # The checkpoint of the first epoch is whole, and nothing lies about.
+    # The checkpoint of the first epoch is complete, and no other file is left.
     assert not [path.name for path in run.iterdir() if path.name.startswith(".")]
     with np.load(run / "checkpoint.npz") as file:
         assert len(json.loads(str(file["history"]))["loss"]) == 1
-    model = small()
+    model = tiny()
     again = train(model, few, **OPTIONS, run=run)
     assert without_times(again) == without_times(history)
     assert_same_weights(model, expected)
 
 
-# --- what a denoiser is shown, and what it is asked for ----------------------
+# --- inputs and targets of a denoiser ----------------------------------------
 
 
 @dataclass(frozen=True)
 class Negative(Corruption):
-    """Half the contrast, upside down: nothing is drawn, and NumPy can do it too."""
+    """Half the contrast, inverted: not random, and easy to do with NumPy."""
 
     strength: float = 0.5
 
@@ -435,16 +459,17 @@ class Negative(Corruption):
 
 
 def affine():
-    """0.7 times what it is shown, and 0.05: neither a copy nor its own inverse."""
+    """0.7 times the input, plus 0.05: neither a copy nor its own inverse."""
     inputs = keras.Input((28, 28, 1))
     model = keras.Model(inputs, keras.layers.Conv2D(1, 1)(inputs))
     model.set_weights([np.full((1, 1, 1, 1), 0.7), np.full(1, 0.05)])
     return model
 
 
-def given(way, few):
-    """`(images, corrupt)`: the same damage, made on the way or brought along."""
-    cut = {"train": few[:44], "val": few[44:], "test": few[44:]}
+def corrupted(way, few, repeats=1):
+    """`(images, corrupt)`: the same corruption, as a function or as inputs."""
+    x_train = np.tile(few[:44], (repeats, 1, 1, 1))
+    cut = {"train": x_train, "val": few[44:], "test": few[44:]}
     parts = [array for x in cut.values() for array in (x, None)]
     images = Images("mine", *parts)
     if way == "corrupt":
@@ -454,9 +479,9 @@ def given(way, few):
 
 
 @pytest.mark.parametrize("way", ["corrupt", "inputs"])
-def test_the_denoiser_is_fed_the_damaged_and_scored_against_the_clean(way, few):
-    """NumPy finds both losses, which are others with the two exchanged."""
-    images, corrupt = given(way, few)
+def test_the_input_is_corrupted_and_the_target_is_clean(way, few):
+    """NumPy computes both losses, which differ if the two are exchanged."""
+    images, corrupt = corrupted(way, few)
     model = affine()
     # One step, whose loss is that of the weights above.
     options = {"epochs": 1, "batch_size": 44, "loss": "mse", "verbose": 0}
@@ -466,27 +491,27 @@ def test_the_denoiser_is_fed_the_damaged_and_scored_against_the_clean(way, few):
         ("loss", to_float(images.x_train), (0.7, 0.05)),
         ("val_loss", to_float(images.x_val), (kernel, bias)),
     ]:
-        clean, damaged = np.float64(x), 1 - 0.5 * np.float64(x)
-        right = ((slope * damaged + shift - clean) ** 2).mean()
-        exchanged = ((slope * clean + shift - damaged) ** 2).mean()
+        clean, noisy = np.float64(x), 1 - 0.5 * np.float64(x)
+        right = ((slope * noisy + shift - clean) ** 2).mean()
+        exchanged = ((slope * clean + shift - noisy) ** 2).mean()
         copied = ((slope * clean + shift - clean) ** 2).mean()
         assert history[key] == [pytest.approx(right, rel=1e-4)]
         assert abs(right - exchanged) > 0.01 and abs(right - copied) > 0.01
 
 
 @pytest.mark.parametrize("way", ["corrupt", "inputs"])
-def test_the_damage_is_learnt_to_be_undone(way, few):
-    """`x = 2 - 2 * damaged`; with the two exchanged it would be `1 - x / 2`."""
-    images, corrupt = given(way, few)
+def test_a_corruption_is_learned_to_be_inverted(way, few):
+    """`x = 2 - 2 * corrupted`; with the two exchanged it would be `1 - x / 2`."""
+    images, corrupt = corrupted(way, few, repeats=10)
     model = affine()
-    options = {"epochs": 60, "batch_size": 11, "loss": "mse", "verbose": 0}
+    options = {"epochs": 6, "batch_size": 11, "loss": "mse", "verbose": 0}
     train(model, images, corrupt=corrupt, learning_rate=0.3, **options)
     kernel, bias = (weight.item() for weight in model.get_weights())
     assert (kernel, bias) == pytest.approx((-2, 2), abs=0.1)
 
 
 def test_noise_is_other_noise_in_every_epoch_but_not_in_validation(few):
-    """At a rate of almost nothing only what is drawn can change the losses."""
+    """At a learning rate of almost 0 only the noise can change the losses."""
     options = {"epochs": 3, "batch_size": 44, "loss": "mse", "verbose": 0}
     options["learning_rate"] = 1e-12
     model, corrupt = affine(), GaussianNoise(0.5)
@@ -510,77 +535,132 @@ def test_noise_in_minus_one_to_one(few):
     assert found == pytest.approx(min(history["val_loss"]), rel=1e-4)
 
 
-@pytest.mark.parametrize(
-    "hook, count", [("on_epoch_end", 1), ("on_train_batch_end", 3)]
-)
-def test_ctrl_c_and_the_same_noise_again(hook, count, few, tmp_path, monkeypatch):
-    options = {**OPTIONS, "corrupt": GaussianNoise((0.1, 0.5))}
-    expected, model, other = small(), small(), small()
+def test_ctrl_c_and_the_same_noise_again(complete, few, tmp_path, monkeypatch):
+    """All that is drawn is drawn again: order, noise, flips and rotations."""
+    options = {**OPTIONS, "corrupt": GaussianNoise((0.1, 0.5)), "augment": True}
+    expected, model = tiny(), tiny()
     history = train(expected, few, **options)
+    assert (expected.get_weights()[0] != complete[0].get_weights()[0]).any()
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        stop_at(patch, hook, count)
+        stop_at(patch, "on_train_batch_end", 3)
         train(model, few, **options, run=tmp_path)
     assert len(read_json(tmp_path / "history.json")["loss"]) == 1
     again = train(model, few, **options, run=tmp_path)
     assert without_times(again) == without_times(history)
     assert_same_weights(model, expected)
     assert_same_weights(load_run(tmp_path), expected)
-    train(other, few, **OPTIONS, corrupt=GaussianNoise((0.1, 0.4)))
-    assert (other.get_weights()[0] != expected.get_weights()[0]).any()
 
 
-def test_a_run_knows_its_corruption(few, tmp_path, monkeypatch):
+def test_the_corruption_is_one_of_the_settings(few, tmp_path, monkeypatch):
     options = {**OPTIONS, "epochs": 1, "run": tmp_path}
-    train(small(), few, **options, corrupt=GaussianNoise((0.1, 0.5)))
+    train(tiny(), few, **options, corrupt=GaussianNoise((0.1, 0.5)))
     settings = read_json(tmp_path / "settings.json")
     expected = {"name": "GaussianNoise", "stddev": [0.1, 0.5], "clip": True}
     assert settings["corruption"] == expected
     monkeypatch.setattr(keras.Model, "fit", refuse_to_fit)
-    train(small(), few, **options, corrupt=GaussianNoise((0.1, 0.5)))
+    train(tiny(), few, **options, corrupt=GaussianNoise((0.1, 0.5)))
     for corrupt in (None, GaussianNoise(0.1), GaussianNoise((0.1, 0.5), clip=False)):
-        with pytest.raises(ValueError, match="Different are corruption: there {.*$"):
-            train(small(), few, **options, corrupt=corrupt)
+        with pytest.raises(ValueError, match="settings: corruption={[^;]*$"):
+            train(tiny(), few, **options, corrupt=corrupt)
 
 
-def test_turned_images(few, tmp_path, monkeypatch):
-    """Turned alike from the same seed; a run knows it; only squares can be."""
-    models = [small(), small(), small()]
-    for model, turn in zip(models, (True, True, False), strict=True):
-        train(model, few, **OPTIONS, turn=turn)
-    assert_same_weights(models[0], models[1])
-    assert (models[0].get_weights()[0] != models[2].get_weights()[0]).any()
+def test_augmented_images(complete, few, tmp_path, monkeypatch):
+    """Others than the plain ones, and one of the settings; squares only."""
+    model, run = tiny(), tmp_path / "augmented"
+    train(model, few, **OPTIONS, augment=True, run=run)
+    assert read_json(run / "settings.json")["turn"] is True
+    assert (model.get_weights()[0] != complete[0].get_weights()[0]).any()
     monkeypatch.setattr(keras.Model, "fit", refuse_to_fit)
-    with pytest.raises(ValueError, match=r"`turn` must be .*\(20, 28, 1\)"):
+    with pytest.raises(ValueError, match="`augment`.*20 x 28 x 1"):
         model = restorer((None, None, 1), filters=(2,), convs=(1,))
-        train(model, few[:, :20], turn=True, run=tmp_path / "run")
+        train(model, few[:, :20], augment=True, run=tmp_path / "run")
     assert not (tmp_path / "run").exists()
 
 
 def test_inputs_and_a_corruption(few, monkeypatch, tmp_path):
     monkeypatch.setattr(keras.Model, "fit", refuse_to_fit)
-    images, _ = given("inputs", few)
-    message = r"images alone, to be damaged by Negative\(.*mine: 44 .*with inputs of"
-    with pytest.raises(ValueError, match=message):
+    images, _ = corrupted("inputs", few)
+    with pytest.raises(ValueError, match=r"`corrupt`.*Negative\("):
         train(affine(), images, run=tmp_path / "run", corrupt=Negative())
     assert not (tmp_path / "run").exists()
 
 
-def test_a_model_that_gives_another_size_than_the_images(few, monkeypatch):
+def test_a_model_that_returns_another_size_than_the_images(few, monkeypatch):
     monkeypatch.setattr(keras.Model, "fit", refuse_to_fit)
     inputs = keras.Input((None, None, 1))
     same = keras.Model(inputs, keras.layers.Conv2D(1, 1)(inputs))
-    message = r"gives images of shape \(14, 14, 1\). Received: \(28, 28, 1\)"
+    message = r"returns images of shape \(14, 14, 1\). Received: \(28, 28, 1\)"
     with pytest.raises(ValueError, match=message):
         train(same, few, corrupt=Downsample(2))
     with pytest.raises(ValueError, match=r"takes images .*Received: \(14, 14, 1\)"):
         train(affine(), few, corrupt=Downsample(2))
 
 
+# --- half precision ----------------------------------------------------------
+
+HALF = {
+    "keras": lambda: tiny(),
+    "pytorch": lambda: conv_autoencoder("pytorch", filters=(4, 4), seed=0),
+    "reference": lambda: conv_autoencoder(
+        "reference", filters=(4, 4), code_filters=(4,), latent_dim=8, seed=0
+    ),
+    "restorer": lambda: restorer(
+        filters=(4, 4), convs=(1, 1), head="nearest", residual=True, seed=0
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HALF)
+def test_every_builder_learns_in_half_precision(name, few):
+    keras.config.set_dtype_policy("mixed_float16")
+    model = HALF[name]()
+    assert {layer.compute_dtype for layer in model.layers} >= {"float16"} or (
+        model.encoder.layers[1].compute_dtype == "float16"
+    )
+    corrupt = GaussianNoise(0.3) if name == "restorer" else None
+    options = {"epochs": 4, "batch_size": 11, "learning_rate": 0.01, "verbose": 0}
+    history = train(model, few, **options, corrupt=corrupt)
+    assert type(model.optimizer).__name__ == "LossScaleOptimizer"
+    assert history["loss"][-1] < history["loss"][0]
+    assert history["val_loss"][-1] < history["val_loss"][0]
+    y = model.predict(to_float(few[:2]), verbose=0)
+    assert y.dtype == "float32" and np.isfinite(y).all()
+    assert {weight.dtype.name for weight in model.get_weights()} == {"float32"}
+
+
+def test_resumed_in_half_precision(few, tmp_path, monkeypatch):
+    keras.config.set_dtype_policy("mixed_float16")
+    options = {**OPTIONS, "loss": "psnr", "batch_size": 1}  # several steps at once
+    expected, model = tiny(), tiny()
+    history = train(expected, few, **options)
+    assert history["loss"][-1] < history["loss"][0]
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        stop_at(patch, "on_epoch_end", 2)
+        train(model, few, **options, run=tmp_path)
+    model = tiny()
+    again = train(model, few, **options, run=tmp_path)
+    assert without_times(again) == without_times(history)
+    assert_same_weights(model, expected)
+    assert_same_weights(load_run(tmp_path), expected)
+
+
+# --- printed lines -----------------------------------------------------------
+
+
+def test_one_line_an_epoch(few, capsys):
+    train(tiny(), few, **{**OPTIONS, "verbose": 2})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 3
+    for epoch, line in enumerate(lines, 1):
+        assert line.startswith(f"epoch   {epoch}/3  loss 0.")
+        assert "val_loss 0." in line and line.endswith("left") == (epoch < 3)
+
+
 # --- the kill test -----------------------------------------------------------
 
 
 def seconds_of_epochs(run):
-    """What the whole epochs in a run's checkpoint took; an empty list without."""
+    """Seconds of the epochs in a run's checkpoint; empty without a checkpoint."""
     if not (run / "checkpoint.npz").exists():
         return []
     with np.load(run / "checkpoint.npz") as file:
@@ -588,9 +668,9 @@ def seconds_of_epochs(run):
 
 
 def kill_in_an_epoch(command, run, log, moment):
-    """Starts a training and kills it after its next whole epoch.
+    """Starts a training and kills it some time after its next complete epoch.
 
-    `moment` is a function from the epochs' seconds to how long to wait then.
+    `moment` is a function from the epochs' seconds to the seconds to wait then.
     """
     before = seconds_of_epochs(run)
     process = subprocess.Popen(command, cwd=ROOT, stdout=log, stderr=log)
@@ -606,19 +686,16 @@ def kill_in_an_epoch(command, run, log, moment):
 def test_a_killed_training_ends_as_if_never_killed(finished, tmp_path):
     run, history = tmp_path / "run", read_json(finished.run / "history.json")
     command = [sys.executable, "-m", "convae_keras", *finished.arguments, str(run)]
-    epochs, share = len(history["loss"]), random.Random(0)
+    epochs, fraction = len(history["loss"]), random.Random(0)
 
     def moment(seconds):
         # The first epoch of a process takes longer than the others.
-        return share.random() * min(*seconds, *history["seconds"])
+        return fraction.random() * min(*seconds, *history["seconds"])
 
     with open(tmp_path / "log", "wb") as log:
-        for _ in range(2):
-            before = len(seconds_of_epochs(run))
-            kill_in_an_epoch(command, run, log, moment)
-            # In the midst of it: past where it began, short of the end.
-            assert before < len(seconds_of_epochs(run)) < epochs
-            assert not (run / "model.keras").exists()
+        kill_in_an_epoch(command, run, log, moment)
+        assert 0 < len(seconds_of_epochs(run)) < epochs
+        assert not (run / "model.keras").exists()
         subprocess.run(command, cwd=ROOT, stdout=log, stderr=log, check=True)
     found = read_json(run / "history.json")
     assert without_times(found) == without_times(history)
@@ -630,24 +707,3 @@ def test_a_killed_training_ends_as_if_never_killed(finished, tmp_path):
     for file in ("settings.json", "results.json"):
         assert (run / file).read_bytes() == (finished.run / file).read_bytes()
     assert not (run / "checkpoint.npz").exists()
-
-
-# --- the hardware ------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "capabilities, policy, said",
-    [
-        ([], "float32", "on the CPU, float32"),
-        ([6.1], "float32", "on 1 GPU, float32"),
-        ([8.6, 6.1], "float32", "on 2 GPU, float32"),
-        ([7, 8.9], "mixed_float16", "on 2 GPU, mixed_float16"),
-    ],
-)
-def test_set_up_device(capabilities, policy, said, monkeypatch, capsys):
-    backend = keras.backend.backend()
-    monkeypatch.setattr(devices, f"_{backend}_gpus", lambda: capabilities)
-    devices.set_up_device()
-    assert keras.config.dtype_policy().name == policy
-    (line,) = capsys.readouterr().out.splitlines()
-    assert line.endswith(said) and backend in line
