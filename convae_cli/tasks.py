@@ -66,14 +66,14 @@ def _scale(arguments):
 def _network(arguments, images, corrupt):
     """A restorer of images of any size, or an autoencoder with a code."""
     from convae_keras import conv_autoencoder
-    from convae_keras.evaluation import shown
+    from convae_keras.evaluation import model_inputs
     from convae_keras.pipelines import to_float
     from convae_keras.restorers import restorer
 
     latent_dim = arguments.latent_dim
     if arguments.preset == "restorer":
         require(latent_dim is None, "`--latent-dim` cannot be used with a restorer.")
-        inputs = shown(to_float(images.x_val[:1]), corrupt or images.inputs_val)
+        inputs = model_inputs(to_float(images.x_val[:1]), corrupt or images.inputs_val)
         scale = images.image_shape[0] // inputs.shape[1]
         shape = (None, None, inputs.shape[3])
         return restorer(shape, scale=scale, residual=True, seed=arguments.seed)

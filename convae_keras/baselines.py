@@ -1,4 +1,4 @@
-"""The rivals shown beside the model: thin calls into libraries."""
+"""Baselines that a model is compared with: thin calls into libraries."""
 
 import io
 
@@ -14,23 +14,14 @@ from sklearn.linear_model import Ridge
 
 from convae_keras.metrics import psnr
 from convae_keras.pipelines import to_float
-from convae_keras.validation import expect
+from convae_keras.validation import chunks, require
 
-# How Pillow is told to write files, each as small as it can.
-CODECS = {
-    "JPEG": {"format": "JPEG", "optimize": True},
-    "WebP": {"format": "WEBP", "method": 6},
-    "PNG": {"format": "PNG", "optimize": True},
-    "WebP lossless": {"format": "WEBP", "method": 6, "lossless": True, "quality": 100},
-}
-
-
-# PCA wants its training images as floats in memory, all at once.
+# Bytes of training images, as floats, that PCA is fitted to at once.
 PCA_BYTES = 2**30
 
 
 def mean_image(x_train):
-    """Answers every image with the mean of the training images.
+    """Reconstructs every image as the mean of the training images.
 
     Args:
         x_train: uint8 or float32 `(n, height, width, channels)`.
@@ -38,36 +29,37 @@ def mean_image(x_train):
     Returns:
         A function from images, float in [0, 1], to reconstructions.
     """
-    scale = 255 if x_train.dtype == np.uint8 else 1
-    mean = (x_train.mean(axis=0, dtype="float64") / scale).astype("float32")
+    sums = [to_float(x).sum(axis=0, dtype="float64") for x in chunks(x_train)]
+    mean = (np.sum(sums, axis=0) / len(x_train)).astype("float32")
     return lambda x: np.broadcast_to(mean, x.shape)
 
 
 def pca(x_train, latent_dim, seed=0):
-    """The best *linear* autoencoder with a code of `latent_dim` numbers.
+    """Fits the optimal *linear* autoencoder, a principal component analysis.
 
     Args:
-        x_train: uint8 or float32 `(n, height, width, channels)`. If all of it
-            would take more than 1 GiB as floats, a seeded sample of that size.
-        latent_dim: int, below the number of images and of pixels.
+        x_train: uint8 or float32 `(n, height, width, channels)`. PCA is fitted
+            to a random sample if all images would take over 1 GiB as floats.
+        latent_dim: int, size of the code; less than the number of images and
+            the number of pixels.
         seed: int, for the sample and for scikit-learn's solver.
 
     Returns:
         A function from images, float in [0, 1], to reconstructions in [0, 1].
 
     Raises:
-        ValueError: if `latent_dim` is too large for the images.
+        ValueError: if `latent_dim` is out of range.
 
     Reference:
         - [Baldi and Hornik, 1989](https://doi.org/10.1016/0893-6080(89)90014-2)
     """
     pixels = int(np.prod(x_train.shape[1:]))
     limit = min(len(x_train), pixels)
-    if not 0 < latent_dim < limit:
-        raise ValueError(
-            f"`latent_dim` must be in 1 … {limit - 1} for {len(x_train)} images of "
-            f"{pixels} pixels. Received: {latent_dim}"
-        )
+    require(
+        0 < latent_dim < limit,
+        f"`latent_dim` must be from 1 to {limit - 1} for {len(x_train)} images of "
+        f"{pixels} pixels. Received: {latent_dim}",
+    )
     count = min(len(x_train), max(latent_dim + 1, PCA_BYTES // (4 * pixels)))
     sample = np.random.default_rng(seed).permutation(len(x_train))[:count]
     x = to_float(x_train[np.sort(sample)]).reshape(count, pixels)
@@ -81,19 +73,20 @@ def pca(x_train, latent_dim, seed=0):
 
 
 def dense_autoencoder(image_shape, latent_dim, parameters):
-    """The "traditional" autoencoder: one hidden layer on either side.
+    """Builds a fully connected autoencoder, one hidden layer on each side.
 
     Args:
         image_shape: `(height, width, channels)`.
         latent_dim: int, size of the code.
-        parameters: int, how many the network may have. The hidden layers are
-            as wide as that allows.
+        parameters: int, the largest number of parameters. The two hidden layers
+            are as wide as it allows.
 
     Returns:
-        An uncompiled functional `keras.Model` with sigmoid outputs.
+        An uncompiled functional `keras.Model`. Input and output: float32
+        `(n, *image_shape)` in [0, 1].
 
     Raises:
-        ValueError: if one hidden unit is too many.
+        ValueError: if `parameters` does not allow one hidden unit.
 
     Reference:
         - [Hinton and Salakhutdinov, 2006](
@@ -102,11 +95,11 @@ def dense_autoencoder(image_shape, latent_dim, parameters):
     pixels = int(np.prod(image_shape))
     # 2·(pixels + latent_dim)·width weights, and biases.
     width = (parameters - pixels - latent_dim) // (2 * (pixels + latent_dim + 1))
-    if width < 1:
-        raise ValueError(
-            f"`parameters` must be at least {3 * (pixels + latent_dim) + 2} for "
-            f"{pixels} pixels and {latent_dim} codes. Received: {parameters}"
-        )
+    require(
+        width >= 1,
+        f"`parameters` must be at least {3 * (pixels + latent_dim) + 2} for {pixels} "
+        f"pixels and a code of {latent_dim}. Received: {parameters}",
+    )
     he = {"kernel_initializer": "he_normal"}
     inputs = keras.Input(image_shape, name="images")
     x = layers.Flatten()(inputs)
@@ -114,7 +107,7 @@ def dense_autoencoder(image_shape, latent_dim, parameters):
     x = layers.Dense(latent_dim, name="code", **he)(x)
     x = layers.Dense(width, activation="relu", **he)(x)
     x = layers.Dense(pixels, activation="sigmoid", dtype="float32", **he)(x)
-    outputs = layers.Reshape(image_shape)(x)
+    outputs = layers.Reshape(image_shape, dtype="float32")(x)
     return keras.Model(inputs, outputs, name="dense_autoencoder")
 
 
@@ -134,9 +127,9 @@ def _non_local_means(image, strength, sigma):
 
 
 def _wavelet(image, strength, sigma):
-    in_colour = image.shape[-1] == 3
+    in_color = image.shape[-1] == 3
     return restoration.denoise_wavelet(
-        image, sigma=strength * sigma, convert2ycbcr=in_colour, channel_axis=-1
+        image, sigma=strength * sigma, convert2ycbcr=in_color, channel_axis=-1
     )
 
 
@@ -145,8 +138,8 @@ def _total_variation(image, strength, sigma):
     return restoration.denoise_tv_chambolle(image, weight=weight, channel_axis=-1)
 
 
-# Each with the strengths that are tried; those of the last three are multiples
-# of the noise's standard deviation.
+# Each with the strengths to choose from. Those of the last three are multiples of
+# the standard deviation of the noise.
 DENOISERS = {
     "Gaussian filter": (_gaussian, (0.5, 0.7, 1.0, 1.4, 2.0)),
     "median filter": (_median, (3, 5, 7)),
@@ -157,33 +150,36 @@ DENOISERS = {
 
 
 def classical_denoiser(name, noisy, clean):
-    """A denoiser without training, at its best strength on validation images.
+    """Tunes a classical denoiser on validation images.
+
+    The strength with the highest mean PSNR is chosen. The last three methods
+    also use the standard deviation of the noise, measured on these images.
 
     Args:
         name: str, a key of `DENOISERS`: `"Gaussian filter"`, `"median filter"`,
             `"non-local means"`, `"wavelet"` or `"total variation"`.
-        noisy: float `(n, height, width, channels)`, validation images with the
-            noise. Those that know it are told its standard deviation.
-        clean: float, the same images without.
+        noisy: float `(n, height, width, channels)`, noisy validation images.
+        clean: float, the same images without noise.
 
     Returns:
-        A function from noisy images to images in [0, 1]; it works on as many
-        images at once as there are cores. Its `strength` is what was chosen.
+        A function from noisy images, float, to denoised images, float32 in
+        [0, 1], computed on all cores. Its attribute `strength` is the chosen
+        strength.
 
     Raises:
-        ValueError: if there is none of that name.
+        ValueError: for an unknown `name`.
 
     References:
         - [Buades et al., 2005](https://doi.org/10.1109/CVPR.2005.38)
         - [Chang et al., 2000](https://doi.org/10.1109/83.862633), wavelets
         - [Chambolle, 2004](https://doi.org/10.1023/B:JMIV.0000011325.36760.1e)
     """
-    expect(name in DENOISERS, "name", f"in {[*DENOISERS]}", repr(name))
-    one, strengths = DENOISERS[name]
+    require(name in DENOISERS, f"`name` must be in {[*DENOISERS]}. Received: {name!r}")
+    denoise_one, strengths = DENOISERS[name]
     sigma = float(np.std(noisy - clean))
 
     def denoise(x, strength):
-        jobs = (delayed(one)(image, strength, sigma) for image in x)
+        jobs = (delayed(denoise_one)(image, strength, sigma) for image in x)
         images = Parallel(n_jobs=-1, prefer="threads", batch_size=32)(jobs)
         return np.clip(images, 0, 1).reshape(x.shape).astype("float32")
 
@@ -198,15 +194,16 @@ def classical_denoiser(name, noisy, clean):
 
 
 def ridge(inputs, targets, alpha=1.0):
-    """The best *linear* map from damaged images to whole ones.
+    """Fits a *linear* map from corrupted to clean images, by ridge regression.
 
     Args:
-        inputs: float `(n, height, width, channels)`, damaged.
-        targets: float `(n, …)`, the images; of another size, if need be.
-        alpha: float, the penalty on the squared weights.
+        inputs: float `(n, height, width, channels)`, corrupted images.
+        targets: float `(n, …)`, the clean images; their size may differ.
+        alpha: float, weight of the squared L2 norm of the coefficients.
 
     Returns:
-        A function from damaged images, float, to images in [0, 1].
+        A function from corrupted images, float, to restored images, float32 in
+        [0, 1].
 
     Reference:
         - [Hoerl and Kennard, 1970](https://doi.org/10.1080/00401706.1970.10488634)
@@ -230,56 +227,70 @@ RESAMPLING = {
 
 
 def enlarge(x, scale, method="bicubic"):
-    """Enlarges images as an image editor does (Pillow's resampling).
+    """Enlarges images by interpolation, with Pillow.
 
     Args:
         x: float `(n, height, width, channels)` in [0, 1].
-        scale: int.
+        scale: int, the factor for height and width.
         method: `"nearest"`, `"bilinear"`, `"bicubic"` or `"Lanczos"`.
 
     Returns:
         float32 `(n, scale * height, scale * width, channels)` in [0, 1].
 
     Raises:
-        ValueError: if there is no such method.
+        ValueError: for an unknown `method`.
 
     References:
         - [Keys, 1981](https://doi.org/10.1109/TASSP.1981.1163711), bicubic
         - [Duchon, 1979](
           https://doi.org/10.1175/1520-0450(1979)018%3C1016:LFIOAT%3E2.0.CO;2), Lanczos
     """
-    expect(method in RESAMPLING, "method", f"in {[*RESAMPLING]}", repr(method))
+    require(
+        method in RESAMPLING,
+        f"`method` must be in {[*RESAMPLING]}. Received: {method!r}",
+    )
     n, height, width, channels = x.shape
-    size, how = (scale * width, scale * height), RESAMPLING[method]
+    size, resample = (scale * width, scale * height), RESAMPLING[method]
     planes = np.moveaxis(np.asarray(x, "float32"), -1, 1).reshape(-1, height, width)
-    # Mode "F": floats in, floats out, nothing rounded.
-    large = [np.asarray(Image.fromarray(plane).resize(size, how)) for plane in planes]
+    # Pillow's mode "F": float32 in, float32 out, without rounding to bytes.
+    large = [
+        np.asarray(Image.fromarray(each).resize(size, resample)) for each in planes
+    ]
     large = np.stack(large).reshape(n, channels, scale * height, scale * width)
     return np.moveaxis(large, 1, -1).clip(0, 1)
 
 
+# Pillow's options for the smallest files.
+CODECS = {
+    "JPEG": {"format": "JPEG", "optimize": True},
+    "WebP": {"format": "WEBP", "method": 6},
+    "PNG": {"format": "PNG", "optimize": True},
+    "WebP lossless": {"format": "WEBP", "method": 6, "lossless": True, "quality": 100},
+}
+
+
 def image_codec(x, name="WebP", quality=0):
-    """Writes each image as a file of its own, and reads it again (Pillow's codecs).
+    """Encodes each image as a file, in memory, and decodes it again.
 
     Args:
         x: uint8 `(n, height, width, channels)`, 1 or 3 channels.
-        name: `"JPEG"` or `"WebP"`; or `"PNG"`, `"WebP lossless"`, which lose
-            nothing.
-        quality: int, 0 to 100, for the first two.
+        name: `"JPEG"` or `"WebP"`, which are lossy; `"PNG"` or
+            `"WebP lossless"`.
+        quality: int from 0 to 100, for the lossy codecs.
 
     Returns:
-        `(reconstructions, sizes)`: uint8 as `x`; int `(n,)`, bytes of the files.
+        `(reconstructions, sizes)`: uint8 of the shape of `x`; int `(n,)`, file
+        sizes in bytes.
 
     Raises:
-        ValueError: if there is no such codec.
+        ValueError: for an unknown `name`.
     """
-    expect(name in CODECS, "name", f"in {[*CODECS]}", repr(name))
+    require(name in CODECS, f"`name` must be in {[*CODECS]}. Received: {name!r}")
     options = {"quality": quality} | CODECS[name]
     mode = "RGB" if x.shape[3] == 3 else "L"
     files = [io.BytesIO() for _ in x]
     for file, pixels in zip(files, x, strict=True):
         Image.fromarray(pixels[..., 0] if mode == "L" else pixels).save(file, **options)
     found = [np.asarray(Image.open(file).convert(mode)) for file in files]
-    return np.stack(found).reshape(x.shape), np.array(
-        [f.getbuffer().nbytes for f in files]
-    )
+    sizes = np.array([file.getbuffer().nbytes for file in files])
+    return np.stack(found).reshape(x.shape), sizes

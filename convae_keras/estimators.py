@@ -1,9 +1,5 @@
 """The autoencoder as a scikit-learn transformer."""
 
-import tempfile
-from pathlib import Path
-
-import keras
 import numpy as np
 from sklearn.base import (
     BaseEstimator,
@@ -14,31 +10,34 @@ from sklearn.utils.validation import check_is_fitted
 
 from convae_keras.features import encode, feature_model
 from convae_keras.models import conv_autoencoder, pixel_range
+from convae_keras.pipelines import from_model_range
 from convae_keras.training import train
-from convae_keras.validation import check_images, expect
+from convae_keras.validation import check_images, require
+
+# Parameters that `train` takes under the same names.
+TRAINING = ("epochs", "batch_size", "learning_rate", "corrupt", "seed", "verbose")
 
 
 class ConvAutoencoderFeatures(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 ):
-    """Learns an autoencoder from images, without labels, and gives their codes.
+    """Trains an autoencoder on unlabeled images and transforms images to codes.
 
-    It goes into a `Pipeline` and a grid search, can be cloned, and survives
-    `pickle` and `joblib` with its weights.
+    Works in a `Pipeline` and a grid search; can be cloned, and saved with its
+    weights by `pickle` and `joblib`.
 
     Args:
         preset: as in `conv_autoencoder`.
-        latent_dim: int, size of the code; None for the preset's own.
-        image_shape: `(height, width)` or `(height, width, channels)`, for images
-            that come as rows of a table; None for images that come as images.
-        epochs: int.
-        batch_size, learning_rate, corrupt, seed, verbose: as in `train`.
+        latent_dim: int, size of the code; None for the preset's default.
+        image_shape: `(height, width)` or `(height, width, channels)`, the shape
+            of images given as rows of pixels; None for images given as images.
+        epochs, batch_size, learning_rate, corrupt, seed, verbose: as in `train`.
         layer, pooling: as in `feature_model`.
 
     Attributes:
         autoencoder_: the trained `keras.Model`.
         history_: dict of lists, as `train` returns it.
-        n_features_in_: int, pixels an image.
+        n_features_in_: int, the number of pixels of an image.
 
     Example:
 
@@ -79,24 +78,24 @@ class ConvAutoencoderFeatures(
         """Trains the autoencoder.
 
         Args:
-            X: images, as `check_images` takes them; with `image_shape`, rows
-                `(n, pixels)` of them.
-            y: ignored: no label is looked at.
+            X: images, as `check_images` takes them; with `image_shape`, rows of
+                pixels `(n, pixels)`.
+            y: ignored.
 
         Returns:
             self.
 
         Raises:
-            ValueError: for arrays that are not such images, or other options.
+            ValueError: for arrays that are not such images, or invalid
+                parameters.
         """
         x = self._images(X)
         switches = {} if self.latent_dim is None else {"latent_dim": self.latent_dim}
         model = conv_autoencoder(
             self.preset, image_shape=x.shape[1:], seed=self.seed, **switches
         )
-        options = {"learning_rate": self.learning_rate, "corrupt": self.corrupt}
-        options |= {"seed": self.seed, "verbose": self.verbose}
-        self.history_ = train(model, x, self.epochs, self.batch_size, **options)
+        options = {name: getattr(self, name) for name in TRAINING}
+        self.history_ = train(model, x, **options)
         self.autoencoder_ = model
         self.n_features_in_ = int(np.prod(x.shape[1:]))
         part = feature_model(model, self.layer, self.pooling)
@@ -104,41 +103,51 @@ class ConvAutoencoderFeatures(
         return self
 
     def transform(self, X):
-        """float32 `(n, features)`, of images as in `fit`."""
+        """Computes features, float32 `(n, features)`, of images as in `fit`."""
         check_is_fitted(self)
         return encode(self.autoencoder_, self._images(X), self.layer, self.pooling)
 
     def inverse_transform(self, X):
-        """Images from codes.
+        """Reconstructs images from codes.
 
         Args:
-            X: float `(n, features)`, as `transform` gives them.
+            X: float `(n, features)`, as `transform` returns it.
 
         Returns:
             float32 in [0, 1]: `(n, height, width, channels)`; with `image_shape`,
             `(n, pixels)`.
 
         Raises:
-            ValueError: if the features are not the whole code.
+            ValueError: if `layer` or `pooling` is set: the features are not the
+                code then.
         """
         check_is_fitted(self)
-        code = (self.layer, self.pooling)
-        expect(code == (None, None), "layer` and `pooling", "None, to go back", code)
+        part = (self.layer, self.pooling)
+        require(
+            part == (None, None),
+            "`layer` and `pooling` must be None in `inverse_transform`. "
+            f"Received: {part}",
+        )
         model, codes = self.autoencoder_, np.asarray(X, "float32")
         codes = codes.reshape(-1, *model.decoder.input_shape[1:])
-        low, high = pixel_range(model)
-        images = model.decoder.predict(codes, batch_size=256, verbose=0)
-        images = (images - low) / (high - low)
+        outputs = model.decoder.predict(codes, batch_size=256, verbose=0)
+        images = from_model_range(outputs, pixel_range(model))
         return images if self.image_shape is None else images.reshape(len(images), -1)
 
     def _images(self, X):
         if self.image_shape is None:
-            wanted = "images, or rows of pixels and `image_shape` given"
-            expect(np.ndim(X) != 2, "X", wanted, np.shape(X))
+            require(
+                np.ndim(X) != 2,
+                "`X` must be images; rows of pixels need `image_shape`. "
+                f"Received: {np.shape(X)}",
+            )
             return check_images(X, "X")
         X, shape = np.asarray(X), tuple(self.image_shape)
-        rows = X.ndim == 2 and X.shape[1] == np.prod(shape)
-        expect(rows, "X", f"rows of {np.prod(shape)} pixels, {shape}", X.shape)
+        pixels = int(np.prod(shape))
+        require(
+            X.ndim == 2 and X.shape[1] == pixels,
+            f"`X` must be rows of {pixels} pixels, {shape}. Received: {X.shape}",
+        )
         return check_images(X.reshape(-1, *shape), "X")
 
     def __sklearn_tags__(self):
@@ -146,22 +155,3 @@ class ConvAutoencoderFeatures(
         tags.input_tags.two_d_array = self.image_shape is not None
         tags.input_tags.three_d_array = True
         return tags
-
-    def __getstate__(self):
-        """Keras's own bytes in place of the model."""
-        state = super().__getstate__().copy()
-        if "autoencoder_" in state:
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder) / "model.keras"
-                state["autoencoder_"].save(path)
-                state["autoencoder_"] = path.read_bytes()
-        return state
-
-    def __setstate__(self, state):
-        if "autoencoder_" in state:
-            state = state.copy()
-            with tempfile.TemporaryDirectory() as folder:
-                path = Path(folder) / "model.keras"
-                path.write_bytes(state["autoencoder_"])
-                state["autoencoder_"] = keras.saving.load_model(path)
-        super().__setstate__(state)

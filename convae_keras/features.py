@@ -1,4 +1,4 @@
-"""What a model knows of an image, as numbers that other methods can use."""
+"""Features of images: codes and activations that other methods can use."""
 
 import keras
 import numpy as np
@@ -7,7 +7,7 @@ from sklearn.neighbors import NearestNeighbors
 
 from convae_keras.models import pixel_range
 from convae_keras.pipelines import to_float
-from convae_keras.validation import check_images, expect
+from convae_keras.validation import check_images, require
 
 POOLS = {
     "average": layers.GlobalAveragePooling2D,
@@ -16,55 +16,64 @@ POOLS = {
 
 
 def feature_model(model, layer=None, pooling=None):
-    """The part of a model that turns images into features.
+    """Builds the part of a model that maps images to features.
 
     Args:
         model: autoencoder, or any `keras.Model` that takes images.
-        layer: name of a layer of its encoder (of the model, if it has none),
-            whose output counts; None for the last, an autoencoder's code.
-        pooling: `"average"` or `"max"` over the rows and columns of what comes
-            out of it, None for all of it, flattened.
+        layer: str, the name of a layer of the encoder (of the model, if it has
+            no encoder) whose output is used; None for the last layer, which is
+            an autoencoder's code.
+        pooling: `"average"` or `"max"`, global pooling over height and width;
+            None to flatten the layer's output.
 
     Returns:
-        Functional `keras.Model`, from images `(n, height, width, channels)` to
-        float32 `(n, features)`; it shares its weights with `model`.
+        Functional `keras.Model` from images `(n, height, width, channels)` to
+        `(n, features)`, which shares its weights with `model`.
 
     Raises:
-        ValueError: if there is no such layer or pooling, or if without pooling
-            the number of features would depend on the image's size.
+        ValueError: for an unknown layer or pooling, or if the number of
+            features would depend on the image size.
     """
     encoder = getattr(model, "encoder", model)
     names = [each.name for each in encoder.layers]
-    expect(layer in (None, *names), "layer", f"None or in {names}", repr(layer))
-    pools = (None, *POOLS)
-    expect(pooling in pools, "pooling", f"in {pools}", repr(pooling))
+    require(
+        layer in (None, *names),
+        f"`layer` must be None or one of {names}. Received: {layer!r}",
+    )
+    require(
+        pooling in (None, *POOLS),
+        f"`pooling` must be None or one of {[*POOLS]}. Received: {pooling!r}",
+    )
     if layer is None and len(encoder.output_shape) == 2:
-        return encoder  # and what is compiled for it
+        return encoder  # its compiled `predict` function is used again
     outputs = encoder.output if layer is None else encoder.get_layer(layer).output
     if len(outputs.shape) == 4 and pooling:
         outputs = POOLS[pooling]()(outputs)
-    fixed = None not in outputs.shape[1:]
-    expect(fixed, "pooling", f"in {[*POOLS]}, for images of any size", pooling)
+    require(
+        None not in outputs.shape[1:],
+        f"`pooling` must be one of {[*POOLS]} for a model of images of any size. "
+        f"Received: {pooling!r}",
+    )
     if len(outputs.shape) > 2:
         outputs = layers.Flatten()(outputs)
     return keras.Model(encoder.input, outputs, name="features")
 
 
 def encode(model, x, layer=None, pooling=None, batch_size=256):
-    """Features of images, in batches: only those of a batch are in memory.
+    """Computes features of images, one batch at a time.
 
     Args:
         model: as in `feature_model`.
         x: images, as `check_images` takes them, in memory or a `np.memmap`.
         layer, pooling: as in `feature_model`.
-        batch_size: int, images at a time.
+        batch_size: int.
 
     Returns:
         float32 `(n, features)`.
 
     Raises:
-        ValueError: for arrays that are not images, or not of the size that the
-            model takes; as `feature_model`.
+        ValueError: for arrays that are not images, or not of the model's input
+            size; as `feature_model`.
 
     Example:
 
@@ -74,19 +83,19 @@ def encode(model, x, layer=None, pooling=None, batch_size=256):
     """
     x, shape = check_images(x), model.input_shape[1:]
     fits = all(a in (None, b) for a, b in zip(shape, x.shape[1:], strict=True))
-    expect(fits, "x", f"images of {shape}", x.shape[1:])
+    require(fits, f"`x` must be images of {shape}. Received: {x.shape[1:]}")
     starts = range(0, len(x), batch_size)
     batches = (x[start : start + batch_size] for start in starts)
     return np.concatenate([*encode_batches(model, batches, layer, pooling)])
 
 
 def encode_batches(model, batches, layer=None, pooling=None):
-    """The same, of images that come batch by batch and go.
+    """Computes features of images that arrive in batches.
 
     Args:
         model, layer, pooling: as in `feature_model`.
         batches: iterable of images `(n, height, width, channels)`, uint8 or
-            floats in [0, 1], of the size that the model takes.
+            float in [0, 1], of the model's input size.
 
     Yields:
         float32 `(n, features)`, for each batch.
@@ -97,83 +106,86 @@ def encode_batches(model, batches, layer=None, pooling=None):
     part, low_high = feature_model(model, layer, pooling), pixel_range(model)
     for x in batches:
         outputs = part.predict_on_batch(to_float(x, low_high))
-        yield keras.ops.convert_to_numpy(outputs)
+        # Under half precision the model computes, and returns, float16.
+        yield keras.ops.convert_to_numpy(outputs).astype("float32", copy=False)
 
 
 def stratified(y, count, seed=0):
-    """Draws a few labelled examples, of each class as many.
+    """Draws a small labeled set with equally many examples of each class.
 
     Args:
         y: int `(n,)`, labels.
-        count: int, how many in all; a multiple of the number of classes.
+        count: int, the number of examples; a multiple of the number of classes.
         seed: int.
 
     Returns:
-        int64 `(count,)`, indices into `y`, sorted.
+        int64 `(count,)`, sorted indices into `y`.
 
     Raises:
-        ValueError: if they cannot be shared out evenly, or there are too few.
+        ValueError: if `count` is not such a multiple, or a class is too small.
     """
     classes, sizes = np.unique(y, return_counts=True)
-    share = count // len(classes)
-    even = share > 0 and count == share * len(classes)
-    expect(even, "count", f"a multiple of {len(classes)} classes", count)
+    each = count // len(classes)
+    require(
+        each > 0 and count == each * len(classes),
+        f"`count` must be a multiple of {len(classes)} classes. Received: {count}",
+    )
     most = int(sizes.min()) * len(classes)
-    expect(share <= sizes.min(), "count", f"at most {most}", count)
-    # Unlike `default_rng`, it promises the same draws in every NumPy.
+    require(count <= most, f"`count` must be at most {most}. Received: {count}")
+    # `RandomState`, unlike `default_rng`, draws the same in every NumPy version.
     random = np.random.RandomState(seed)
-    drawn = [random.choice(np.flatnonzero(y == c), share, False) for c in classes]
+    drawn = [random.choice(np.flatnonzero(y == c), each, False) for c in classes]
     return np.sort(np.concatenate(drawn))
 
 
 def precision_at(features, y, queries, y_queries, count=10):
-    """How many of the nearest images are of the query's class.
+    """Computes the mean precision of the `count` nearest neighbors.
 
     Args:
         features: float `(n, d)`, of the images that are searched.
         y: int `(n,)`, their labels.
         queries: float `(m, d)`; none of them among `features`.
         y_queries: int `(m,)`.
-        count: int, how many neighbours, by Euclidean distance.
+        count: int, the number of neighbors, by Euclidean distance.
 
     Returns:
-        float in [0, 1], the mean share over the queries.
+        float in [0, 1], the fraction of neighbors of the query's class, averaged
+        over the queries.
     """
-    neighbours = nearest(features, queries, count)[0]
-    return float((np.asarray(y)[neighbours] == np.asarray(y_queries)[:, None]).mean())
+    neighbors = nearest(features, queries, count)[0]
+    return float((np.asarray(y)[neighbors] == np.asarray(y_queries)[:, None]).mean())
 
 
 def nearest(features, queries, count=10):
-    """The nearest images, by Euclidean distance between features.
+    """Finds nearest neighbors by the Euclidean distance between features.
 
     Args:
         features: float `(n, d)`.
         queries: float `(m, d)`.
-        count: int, at most `n`.
+        count: int, from 1 to `n`.
 
     Returns:
         `(indices, distances)`: int64 and float32 `(m, count)`, nearest first.
 
     Raises:
-        ValueError: for a count that is not from 1 to `n`.
+        ValueError: if `count` is out of range.
     """
     n = len(features)
-    expect(1 <= count <= n, "count", f"from 1 to {n}", count)
+    require(1 <= count <= n, f"`count` must be from 1 to {n}. Received: {count}")
     search = NearestNeighbors(n_neighbors=count, algorithm="brute").fit(features)
     distances, indices = search.kneighbors(queries)
     return indices, distances.astype("float32")
 
 
 def classifier(model, classes, trainable="whole", seed=None):
-    """Builds a classifier on an encoder, to be fine-tuned.
+    """Builds a classifier on a copy of an encoder, for fine-tuning.
 
     Args:
-        model: autoencoder or encoder; its weights are taken over, and not
-            touched: what is trained is a copy.
-        classes: int.
-        trainable: which of the encoder's layers learn: `"whole"`, `"last"` (the
-            last one with weights) or `"none"`. The new head always does.
-        seed: int for the same head at every call, or None.
+        model: autoencoder or encoder; its weights are copied and not changed.
+        classes: int, the number of classes.
+        trainable: which layers of the encoder are trained: `"whole"`, `"last"`
+            (the last one with weights) or `"none"`. The new head always is.
+        seed: int for reproducible initial weights of the head, or None.
 
     Returns:
         An uncompiled functional `keras.Model`. Output: float32 `(n, classes)`,
@@ -182,18 +194,23 @@ def classifier(model, classes, trainable="whole", seed=None):
     Raises:
         ValueError: for other values.
     """
-    ways = ("whole", "last", "none")
-    expect(trainable in ways, "trainable", f"in {ways}", repr(trainable))
-    whole = isinstance(classes, int) and classes > 1
-    expect(whole, "classes", "an int of 2 or more", repr(classes))
+    parts = ("whole", "last", "none")
+    require(
+        trainable in parts,
+        f"`trainable` must be one of {parts}. Received: {trainable!r}",
+    )
+    require(
+        isinstance(classes, int) and classes > 1,
+        f"`classes` must be an int of at least 2. Received: {classes!r}",
+    )
     if seed is not None:
         keras.utils.set_random_seed(seed)
     original = feature_model(model)
     encoder = keras.models.clone_model(original)
     encoder.set_weights(original.get_weights())
-    learning = [each for each in encoder.layers if each.weights]
-    learning = {"whole": learning, "last": learning[-1:], "none": []}[trainable]
+    trained = [each for each in encoder.layers if each.weights]
+    trained = {"whole": trained, "last": trained[-1:], "none": []}[trainable]
     for each in encoder.layers:
-        each.trainable = each in learning
-    head = layers.Dense(classes, activation="softmax", name="classes")
+        each.trainable = each in trained
+    head = layers.Dense(classes, activation="softmax", name="classes", dtype="float32")
     return keras.Model(encoder.input, head(encoder.output), name="classifier")

@@ -2,7 +2,7 @@
 
 import os
 import platform
-from importlib.metadata import version
+from importlib.metadata import metadata, version
 from pathlib import Path
 
 import keras
@@ -10,27 +10,24 @@ import numpy as np
 
 from convae_keras.data.sources import is_official
 from convae_keras.saving import load_model, read_json, write_json
+from convae_keras.validation import require
 
+# Names of the data on which the course's claims must hold.
 COURSE_DATA = ("mnist", "mnist5k")
 
-
+# Packages whose versions are recorded with a result.
 PACKAGES = ("keras", "tensorflow", "numpy", "scikit-learn", "scikit-image")
 
-
-BEGIN, END = "<!-- results -->", "<!-- /results -->"
-
-
-# From a notebook's own folder.
+# Recorded results, seen from a notebook's folder.
 RESULTS = Path("../results")
 
-
-# Name, SHA-256 and source of each finished run: the files are in the clone's
-# `results/runs`, and are fetched once where there is no clone.
+# Finished runs in a clone, and the hash and history of each.
+RUNS = Path(__file__).parents[1] / "results" / "runs"
 FINISHED = Path(__file__).parent / "finished_runs.json"
 
 
 def mode():
-    """The run mode of a notebook.
+    """Returns the run mode of a notebook.
 
     Returns:
         `"check"` if the environment variable `CONVAE_FAST` is 1, `"full"` if
@@ -40,15 +37,18 @@ def mode():
         ValueError: if both are 1.
     """
     check, full = (
-        os.environ.get(f"CONVAE_{name}", "0") == "1" for name in ("FAST", "FULL")
+        os.environ.get(name) == "1" for name in ("CONVAE_FAST", "CONVAE_FULL")
     )
-    if check and full:
-        raise ValueError("Expected CONVAE_FAST=1 or CONVAE_FULL=1. Received: both")
+    require(
+        not (check and full),
+        "Only one of CONVAE_FAST and CONVAE_FULL can be 1. Received: both",
+    )
     return "check" if check else "full" if full else "lesson"
 
 
 def is_fast():
-    """True in a check; until every notebook asks `mode`."""
+    """Returns True in a check. Deprecated: use `choose`."""
+    # To be deleted when no notebook and no exercise imports it.
     return mode() == "check"
 
 
@@ -71,10 +71,11 @@ def choose(*, check, lesson, full):
 
 
 def finished_run(name):
-    """Loads a model of the course that took long to train.
+    """Loads a model of the course that takes long to train.
 
-    It was trained by `make course-runs` with seed 0 and is stored with weights
-    in half precision.
+    It was trained by `make course-runs` with seed 0; its weights are rounded to
+    float16 values. In a clone the file is in `results/runs`; elsewhere it is
+    downloaded once, and its hash is verified.
 
     Args:
         name: str, such as `"denoiser"`.
@@ -84,41 +85,44 @@ def finished_run(name):
         number an epoch, as `train` returns it.
 
     Raises:
-        ValueError: if there is none of that name, or its file was changed.
+        ValueError: for an unknown name, or a file that was changed.
     """
-    found = read_json(FINISHED)
-    address, runs = found["address"], found["runs"]
-    if name not in runs:
-        raise ValueError(f"Unknown finished run {name!r}. Available: {sorted(runs)}")
-    path, sha256 = RESULTS / "runs" / f"{name}.keras", runs[name]["sha256"]
+    runs = read_json(FINISHED)["runs"]
+    require(name in runs, f"Unknown finished run: {name!r}. Available: {sorted(runs)}")
+    path, sha256 = RUNS / f"{name}.keras", runs[name]["sha256"]
     if not path.exists():
-        # Keras verifies the hash of what it downloads, and keeps the file.
         path = keras.utils.get_file(
             path.name,
-            f"{address}/{path.name}",
+            f"{_repository()}/raw/main/results/runs/{path.name}",
             file_hash=sha256,
             cache_subdir="convae-keras",
         )
     return load_model(path, sha256), runs[name]["history"]
 
 
-def claim(text, holds, *numbers, images):
-    """States what a result shows, and holds it to that.
+def _repository():
+    """Returns the repository's address, from `[project.urls]` in pyproject.toml."""
+    urls = metadata("convae-keras").get_all("Project-URL")
+    return dict(url.split(", ") for url in urls)["Repository"]
 
-    Prints `text: True` or `text: False`, which a notebook's check compares. On
-    the course's own data a claim that fails stops a check or a full run. In a
-    lesson, which trains less, and on someone's own images, of which it need not
-    be true, it is only printed.
+
+def claim(text, holds, *numbers, images):
+    """States what a result shows, and checks it.
+
+    Prints `text: True` or `text: False`, which the tests of the notebooks
+    compare. A claim that fails on the course's own data stops a check or a full
+    run. It is only printed in a lesson, which trains less, and on other images,
+    for which it need not be true.
 
     Args:
         text: str, the claim.
         holds: bool.
-        *numbers: what was compared, for the message.
-        images: `Images`, what it was measured on.
+        *numbers: the compared values, for the error message.
+        images: `Images` that they were measured on.
 
     Raises:
-        AssertionError: with the numbers, if it fails on the course's own data
-            in a check or a full run.
+        AssertionError: in a check or a full run on the course's own data, if
+            the claim does not hold.
 
     Example:
 
@@ -132,19 +136,22 @@ def claim(text, holds, *numbers, images):
 
 
 def record(name, metrics, *, images, seeds, folder=RESULTS):
-    """Writes a notebook's headline numbers, if it ran in full on full data.
+    """Records a notebook's headline numbers.
+
+    Writes `folder/name.json` in a full run on the full official data, if
+    `folder` exists; otherwise nothing is written.
 
     Args:
-        name: str, the notebook's entry, such as `"training"`.
-        metrics: dict from a key to `(values, tolerance)`: one number a run, and
-            how far the mean of other runs may lie from theirs.
+        name: str, the name of the entry, such as `"training"`.
+        metrics: dict from a key to `(values, tolerance)`: list of floats, one
+            for each run; float, how much the mean may differ in another run.
         images: `Images`, the data.
-        seeds: ints.
-        folder: where `name.json` is written, from the notebook's own folder.
+        seeds: iterable of ints.
+        folder: str or `Path`.
 
     Returns:
-        dict, the entry. The file is written in a full run on full MNIST, where
-        there is such a folder, and in no other case.
+        dict, the entry: data, seeds, versions, hardware, and for each key of
+        `metrics` the mean, standard deviation, tolerance and number of runs.
     """
     entry = {
         "data": str(images),
@@ -168,30 +175,30 @@ def record(name, metrics, *, images, seeds, folder=RESULTS):
 
 
 def beside_full_run(name, entry, folder=RESULTS):
-    """A table of this run's results beside those of the full run.
+    """Formats this run's results beside those of the recorded full run.
 
     Args:
         name: str, as in `record`.
-        entry: dict, what `record` returned.
-        folder: as in `record`; without the file there, the second column is
-            empty.
+        entry: dict, as `record` returns it.
+        folder: str or `Path`, as in `record`. Without `name.json` in it, the
+            second column is empty.
 
     Returns:
-        str, a line for each result.
+        str, a table with a line for each result.
     """
     path = Path(folder) / f"{name}.json"
-    full = read_json(path)["metrics"] if path.exists() else {}
+    recorded = read_json(path)["metrics"] if path.exists() else {}
     lines = [f"{'':40} {'this run':>10}  full run"]
     for key, metric in entry["metrics"].items():
-        there = full.get(key)
-        spread = f" ± {there['std']:.2g}" if there and there["runs"] > 1 else ""
-        cell = f"{there['mean']:.5g}{spread}" if there else "–"
+        full = recorded.get(key)
+        spread = f" ± {full['std']:.2g}" if full and full["runs"] > 1 else ""
+        cell = f"{full['mean']:.5g}{spread}" if full else "–"
         lines.append(f"{key:40} {metric['mean']:10.5g}  {cell}")
     return "\n".join(lines)
 
 
 def hardware():
-    """The processor and backend in words, such as "AMD EPYC, 2 cores, …"."""
+    """Returns the processor and backend, such as "AMD EPYC, 2 cores, …"."""
     processor = platform.processor() or platform.machine()
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.exists():
@@ -199,47 +206,3 @@ def hardware():
         names = [line.partition(":")[2] for line in lines if "model name" in line]
         processor = names[0].strip() if names else processor
     return f"{processor}, {os.cpu_count()} cores, {keras.backend.backend()} backend"
-
-
-def compare(committed, new):
-    """Holds one entry against another, number by number.
-
-    Args:
-        committed: dict, an entry of `record`; its tolerances count.
-        new: dict, the same entry from another run, or None.
-
-    Returns:
-        list of `(key, committed mean, new mean or None, tolerance, holds)`.
-    """
-    rows = []
-    for key, metric in committed["metrics"].items():
-        found = (new or {"metrics": {}})["metrics"].get(key, {}).get("mean")
-        holds = found is not None and abs(found - metric["mean"]) <= metric["tolerance"]
-        rows.append((key, metric["mean"], found, metric["tolerance"], holds))
-    return rows
-
-
-def results_table(folder):
-    """All entries of a folder as a Markdown table, for the README.
-
-    Args:
-        folder: str or `Path`, holding `NAME.json` files.
-
-    Returns:
-        str.
-    """
-    lines = ["| notebook | result | mean | ± | runs |", "|---|---|---|---|---|"]
-    for path in sorted(Path(folder).glob("*.json")):
-        entry = read_json(path)
-        for key, metric in entry["metrics"].items():
-            mean, runs = f"{metric['mean']:.6g}", metric["runs"]
-            std = f"{metric['std']:.1g}" if runs > 1 else ""
-            lines.append(f"| {path.stem} | `{key}` | {mean} | {std} | {runs} |")
-    return "\n".join(lines)
-
-
-def with_results(readme, table):
-    """The README's text with its results table replaced by this one."""
-    before, _, rest = readme.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{table}\n{END}{after}"

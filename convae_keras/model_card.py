@@ -1,9 +1,9 @@
-"""What a run leaves to be read: its scores as a table, a figure, a model card."""
+"""What a run leaves to be read: scores, a figure and a model card."""
 
 from pathlib import Path
 
 from convae_keras.corruption import from_config
-from convae_keras.evaluation import held_out_scores, reconstruct, shown
+from convae_keras.evaluation import held_out_scores, model_inputs, reconstruct
 from convae_keras.pipelines import to_float
 from convae_keras.plotting import image_rows
 from convae_keras.saving import atomic_write, fingerprint, read_json, write_json
@@ -11,14 +11,14 @@ from convae_keras.validation import format_shape
 
 
 def write_report(run, autoencoder, images, results=None):
-    """Scores a run's model and leaves `results.json`, `figure.png`, `card.md`.
+    """Writes `results.json`, `figure.png` and `card.md` into a run folder.
 
     Args:
         run: str or `Path`, a run folder.
         autoencoder: its `keras.Model`.
-        images: `Images`; the test images are used, and the training images to
-            fit the baselines.
-        results: dict of scores; None to compute `held_out_scores`.
+        images: `Images`; the model is scored on the test images, and baselines
+            are fitted to the training images.
+        results: dict as `held_out_scores` returns it; None to compute it.
 
     Returns:
         dict, the scores.
@@ -31,7 +31,7 @@ def write_report(run, autoencoder, images, results=None):
     write_json(run / "results.json", results)
     with atomic_write(run / "figure.png") as aside:
         _figure(autoencoder, images, corrupt).savefig(aside, dpi=120)
-    card = _card(run.name, autoencoder, settings, results)
+    card = model_card(run.name, autoencoder, settings, results)
     with atomic_write(run / "card.md") as aside:
         aside.write_text(card, encoding="utf-8")
     return results
@@ -40,61 +40,94 @@ def write_report(run, autoencoder, images, results=None):
 def _figure(autoencoder, images, corrupt):
     x = to_float(images.x_test[:10])
     inputs = images.inputs_test if corrupt is None else corrupt
-    rows = {"original": x}
-    if inputs is not None:
-        rows["input"] = shown(x, inputs)
-    name = "reconstruction" if inputs is None else "restored"
-    return image_rows(rows | {name: reconstruct(autoencoder, shown(x, inputs))})
+    given = model_inputs(x, inputs)
+    outputs = reconstruct(autoencoder, given)
+    if inputs is None:
+        return image_rows({"original": x, "reconstruction": outputs})
+    return image_rows({"original": x, "input": given, "restored": outputs})
 
 
 CARD = """# {name}
 
-A convolutional autoencoder of {parameters:,} parameters.
+A convolutional autoencoder with {parameters:,} trainable parameters.
 
 - Data: {data}.
-- Input: float32 `(n, {image})`, pixels in {pixel_range}.
-- {task}{packs}
-- Training: {epochs} epochs in batches of {batch_size}{turned}, loss `{loss}`, Adam
-  with a warmed-up cosine from {learning_rate}, seed {seed}. Kept are the weights of
-  the best epoch on validation images.
-- Limits: it knows images like those. What it makes of others is a mixture of them.
+- Input: float32 `(n, {image})`, pixels in [{low}, {high}].
+- Output: {output}.
+{corruption}{codec}\
+- Training: {epochs} epochs, batch size {batch_size}{augmentation}, seed {seed}.
+  Loss `{loss}`; Adam, learning rate {learning_rate} with warm-up and cosine decay.
+  The weights are those of the epoch with the lowest validation loss.
+- Limitations: trained on this data only; results on other images are unreliable.
 
-On the test images, which had no part in training or in any choice:
+Scores on the test images, which were not used for training or for any choice:
 
 {table}
 
-Load it with `convae_keras.load_run`, or, where it came with the package, with
-`convae_keras.load_pretrained`.
+`convae_keras.load_run` loads the model from a run folder, and
+`convae_keras.load_pretrained` if it ships with the package.
 """
 
 
-def _card(name, autoencoder, settings, results):
-    header, *rows = score_rows(results)
-    rows = [header, ["---"] * len(header), *rows]
-    rows = [f"| {' | '.join(row)} |" for row in rows]
-    corrupt = from_config(settings.get("corruption"))
+def model_card(name, autoencoder, settings, results):
+    """Writes a model card: data, training, limitations and scores.
+
+    Args:
+        name: str, its title.
+        autoencoder: `keras.Model`.
+        settings: dict, the `settings.json` of its run.
+        results: dict, as `held_out_scores` returns it.
+
+    Returns:
+        str, Markdown.
+    """
+    corrupt, output = from_config(settings.get("corruption")), "the restored images"
     if hasattr(autoencoder, "encoder"):
         code = format_shape(autoencoder.encoder.output_shape[1:])
-        task = f"Output: the same images, through a code of {code} numbers"
-    else:
-        task = "Output: the images, restored"
-    task += f", from what `{corrupt}` made of them." if corrupt else "."
-    image, packs = format_shape(autoencoder.input_shape[1:]), ""
+        output = f"the reconstructed images, from a code of {code} numbers"
+    codec = ""
     if hasattr(autoencoder, "tables"):
-        packs = f"\n- Files that it packed name it `{fingerprint(autoencoder)[:32]}`."
-    turned = ", turned and mirrored by chance" if settings.get("turn") else ""
-    values = {"name": name, "image": image, "task": task, "packs": packs}
-    table = "\n".join(rows)
-    return CARD.format(**settings, **values, turned=turned, table=table)
+        digits = fingerprint(autoencoder)[:32]
+        codec = f"- Fingerprint, in the files that it compressed: `{digits}`.\n"
+    low, high = settings["pixel_range"]
+    return CARD.format(
+        **{key: value for key, value in settings.items() if key != "corruption"},
+        name=name,
+        image=format_shape(autoencoder.input_shape[1:]),
+        low=low,
+        high=high,
+        output=output,
+        corruption=f"- Corruption of the input: `{corrupt}`.\n" if corrupt else "",
+        codec=codec,
+        augmentation=", random flips and 90° rotations" if settings.get("turn") else "",
+        table=markdown_table(score_rows(results)),
+    )
 
 
 def score_rows(results):
-    """A table's cells as text: its header, then a row for each of the results."""
-    rows, packed = [], any("bytes" in row for row in results.values())
+    """Formats scores as the cells of a table.
+
+    Args:
+        results: dict, as `held_out_scores` returns it.
+
+    Returns:
+        list of lists of str, the header first.
+    """
+    header, packed = ["", "MSE", "PSNR, dB", "SSIM", "BCE"], False
+    rows = []
     for name, row in results.items():
         psnr = "∞" if row["psnr"] is None else f"{row['psnr']:.2f}"
         ssim = "–" if row["ssim"] is None else f"{row['ssim']:.4f}"
         cells = [name, f"{row['mse']:.5f}", psnr, ssim, f"{row['bce']:.4f}"]
-        rows.append(cells + ([f"{row['bytes']:.1f}"] if packed else []))
-    names = ["", "MSE", "PSNR, dB", "SSIM", "BCE"] + ["bytes an image"] * packed
-    return [names, *rows]
+        if "bytes" in row:
+            packed = True
+            cells.append(f"{row['bytes']:.1f}")
+        rows.append(cells)
+    return [header + ["bytes an image"] * packed, *rows]
+
+
+def markdown_table(rows):
+    """Formats rows of str, the header first, as a Markdown table."""
+    header, *rows = rows
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

@@ -1,12 +1,12 @@
 """Trains the finished runs that the notebooks load in lesson mode.
 
-    python results/course_runs.py              every run that is not there yet
-    python results/course_runs.py denoiser     these only
+    python results/course_runs.py              every run that is missing
+    python results/course_runs.py denoiser     these only, even if they exist
 
-Each is trained with seed 0 and the settings of its notebook's full run, in
-`build/course_runs`, where an interrupted training resumes. What is committed
-are `results/runs/NAME.keras`, with weights in half precision, and
-`convae_keras/finished_runs.json`, with their hashes and histories.
+Each is trained with seed 0 and the hyper-parameters of its notebook's full run.
+Run the same command again to resume: training happens in `build/course_runs`. The
+results are committed: `results/runs/NAME.keras`, with weights rounded to float16
+values, and `convae_keras/finished_runs.json`, with hashes and histories.
 """
 
 import argparse
@@ -19,8 +19,9 @@ from convae_keras import conv_autoencoder, conv_codec, load_images, train
 from convae_keras.compression.bitstream import fit_tables
 from convae_keras.corruption import Downsample, GaussianNoise, Warp
 from convae_keras.ledger import FINISHED
+from convae_keras.pipelines import to_float
 from convae_keras.restorers import restorer
-from convae_keras.saving import read_json, save_small, write_json
+from convae_keras.saving import load_model, read_json, save_small, write_json
 
 ROOT = Path(__file__).resolve().parent.parent
 BUILD, RUNS = ROOT / "build" / "course_runs", ROOT / "results" / "runs"
@@ -28,101 +29,110 @@ ANY_SIZE = (None, None, 1)
 WARP = Warp(rotation=30.0, scale=(0.7, 1.4), shear=0.5, shift=4.0, stddev=(0.0, 0.5))
 
 
-def printed():
-    """Notebook 01: the printed recipe with its 50 epochs."""
+def _train(name, model, images, epochs, batch_size, **options):
+    run = BUILD / name
+    options = {"learning_rate": 0.003, "verbose": 2, **options}
+    return model, train(model, images, epochs, batch_size, run=run, **options)
+
+
+def printed(images):
+    """Notebook 01: the printed recipe, all 50 epochs."""
     model = conv_autoencoder(
         "keras", seed=0, fused=False, kernel_initializer="glorot_uniform"
     )
     model.compile(optimizer="adam", loss="binary_crossentropy")
-    x, x_val = (images / 255 for images in (IMAGES.x_train, IMAGES.x_val))
+    x, x_val = to_float(images.x_train), to_float(images.x_val)
     history = model.fit(
         x, x, batch_size=128, epochs=50, validation_data=(x_val, x_val), verbose=2
     )
     return model, history.history
 
 
-def trained(name, model, epochs, batch_size, **options):
-    run = BUILD / name
-    history = train(model, IMAGES, epochs, batch_size, run=run, verbose=2, **options)
-    return model, history
-
-
-def denoiser():
-    """Notebook 03: the wider network that is given more time."""
+def denoiser(images):
+    """Notebook 03: a wider network, trained for longer."""
     keras.utils.set_random_seed(0)
     model = restorer(ANY_SIZE, filters=(48, 128), convs=(2, 3))
-    corrupt = GaussianNoise(0.5)
-    return trained("denoiser", model, 16, 64, learning_rate=0.003, corrupt=corrupt)
+    return _train("denoiser", model, images, 16, 64, corrupt=GaussianNoise(0.5))
 
 
-def denoiser_range():
-    """Notebook 03: trained on a range of noise levels."""
+def denoiser_range(images):
+    """Notebook 03: a range of noise levels."""
     keras.utils.set_random_seed(0)
     model, corrupt = restorer(ANY_SIZE), GaussianNoise((0.0, 0.6))
-    return trained("denoiser_range", model, 2, 64, learning_rate=0.003, corrupt=corrupt)
+    return _train("denoiser_range", model, images, 2, 64, corrupt=corrupt)
 
 
-def enlarger():
-    """Notebook 04: the enlarger that is given more time."""
+def enlarger(images):
+    """Notebook 04: the network that is trained for longer."""
     keras.utils.set_random_seed(0)
     model = restorer(ANY_SIZE, scale=2, residual=True)
-    corrupt = Downsample(2)
-    return trained("enlarger", model, 4, 64, learning_rate=0.003, corrupt=corrupt)
+    return _train("enlarger", model, images, 4, 64, corrupt=Downsample(2))
 
 
-def codes(name, latent_dim, epochs, corrupt):
-    model = conv_autoencoder("reference", seed=0, latent_dim=latent_dim)
-    options = {"learning_rate": 0.003, "corrupt": corrupt}
-    return trained(name, model, epochs, 128, **options)
+def codes(name, latent_dim, epochs, corrupt=None):
+    """Notebooks 05 and 06: an autoencoder whose code serves as features."""
+
+    def run(images):
+        model = conv_autoencoder("reference", seed=0, latent_dim=latent_dim)
+        return _train(name, model, images, epochs, 128, corrupt=corrupt)
+
+    return run
 
 
-def codec(price, epochs, start=None):
+def codec(weight, epochs, start=None):
     """Notebook 07: one point of the rate-distortion curve."""
-    name = f"codec_{price}"
-    model = conv_codec(price=float(price), seed=0)
-    if start is not None:
-        start = keras.models.load_model(RUNS / f"{start}.keras")
-        model.set_weights(start.get_weights())
-    history = trained(name, model, epochs, 128, learning_rate=0.003, loss="psnr")[1]
-    fit_tables(model, IMAGES.x_train)
-    return model, history
+
+    def run(images):
+        model = conv_codec(price=float(weight), seed=0)
+        if start is not None:
+            model.set_weights(load_model(RUNS / f"{start}.keras").get_weights())
+        name = f"codec_{weight}"
+        history = _train(name, model, images, epochs, 128, loss="psnr")[1]
+        fit_tables(model, images.x_train)
+        return model, history
+
+    return run
 
 
+# In this order: the codecs after the first start from its weights.
 COURSE_RUNS = {
     "enlarger": enlarger,
     "denoiser_range": denoiser_range,
-    "transfer_plain": lambda: codes("transfer_plain", 64, 8, None),
-    "transfer_affine": lambda: codes("transfer_affine", 64, 8, WARP),
+    "transfer_plain": codes("transfer_plain", 64, 8),
+    "transfer_affine": codes("transfer_affine", 64, 8, WARP),
     "printed": printed,
-    "codec_55": lambda: codec(55, 16),
-    "codec_8": lambda: codec(8, 4, start="codec_55"),
-    "codec_16": lambda: codec(16, 4, start="codec_55"),
-    "codec_30": lambda: codec(30, 4, start="codec_55"),
-    "codec_120": lambda: codec(120, 4, start="codec_55"),
-    "features_plain": lambda: codes("features_plain", 128, 20, None),
-    "features_affine": lambda: codes("features_affine", 128, 20, WARP),
+    "codec_55": codec(55, 16),
+    "codec_8": codec(8, 4, start="codec_55"),
+    "codec_16": codec(16, 4, start="codec_55"),
+    "codec_30": codec(30, 4, start="codec_55"),
+    "codec_120": codec(120, 4, start="codec_55"),
+    "features_plain": codes("features_plain", 128, 20),
+    "features_affine": codes("features_affine", 128, 20, WARP),
     "denoiser": denoiser,
 }
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("names", nargs="*", choices=[[], *COURSE_RUNS])
+    parser.add_argument("names", nargs="*", help="all that are missing without any")
     names = parser.parse_args().names
+    unknown = sorted(set(names) - set(COURSE_RUNS))
+    if unknown:
+        parser.error(f"unknown: {unknown}. Available: {[*COURSE_RUNS]}")
     RUNS.mkdir(exist_ok=True)
-    found = read_json(FINISHED)
+    manifest, images = read_json(FINISHED), load_images()
     for name in names or COURSE_RUNS:
-        if not names and name in found["runs"] and (RUNS / f"{name}.keras").exists():
+        path = RUNS / f"{name}.keras"
+        if not names and name in manifest["runs"] and path.exists():
             continue
         print(name, flush=True)
-        model, history = COURSE_RUNS[name]()
-        sha256 = save_small(model, RUNS / f"{name}.keras")
+        model, history = COURSE_RUNS[name](images)
+        sha256 = save_small(model, path)
         history = {key: [float(f"{v:.6g}") for v in history[key]] for key in history}
-        found["runs"][name] = {"sha256": sha256, "history": history}
-        write_json(FINISHED, found)
+        manifest["runs"][name] = {"sha256": sha256, "history": history}
+        write_json(FINISHED, manifest)
     return 0
 
 
 if __name__ == "__main__":
-    IMAGES = load_images()
     sys.exit(main())

@@ -1,12 +1,14 @@
-"""Executes the course on the full data and holds its results to the ledger.
+"""Executes the course in full and compares its results with the recorded ones.
 
-    python results/reproduce.py                every notebook, results compared
+    python results/reproduce.py                every notebook
     python results/reproduce.py 01 02          these only
-    python results/reproduce.py --update 01    execute in place, rewrite the ledger
+    python results/reproduce.py --update 01    also commit what comes out: the
+                                               executed notebook, its results and
+                                               the tables of results
 
-Work is done in `build/reproduce`. A notebook that finished there is not run
-again, unless it, the module or the requirements changed, so the command can be
-stopped and given again. The exit status is 1 if a number did not reproduce.
+Work is done in `build/reproduce`. Run the same command again to resume: a
+notebook that finished there is executed again only if it, the module or the
+requirements changed. The exit status is 1 if a number was not reproduced.
 """
 
 import argparse
@@ -17,20 +19,17 @@ import os
 import shutil
 import sys
 import time
-from pathlib import Path
 
 import nbformat
 import numpy as np
-from nbclient import NotebookClient
+import tables
+from execute import ROOT, execute, select, set_mode
 from PIL import Image
-from rich.console import Console
-from rich.table import Table
 from tqdm import tqdm
 
-from convae_keras.ledger import compare, results_table, with_results
+from convae_keras.model_card import markdown_table
 from convae_keras.saving import atomic_write, read_json
 
-ROOT = Path(__file__).resolve().parent.parent
 BUILD = ROOT / "build" / "reproduce"
 
 
@@ -39,60 +38,48 @@ def main():
     parser.add_argument("numbers", nargs="*", help="such as 01 02; all without any")
     parser.add_argument("--update", action="store_true", help="commit what comes out")
     arguments = parser.parse_args()
-    notebooks = _notebooks(parser, arguments.numbers)
-    os.environ.pop("CONVAE_FAST", None)
-    # A kernel of this very environment, whatever kernels the user has.
-    os.environ["PATH"] = (
-        f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    )
-    for notebook in notebooks:
-        _execute(notebook)
+    try:
+        found = (ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb")
+        notebooks = select(found, arguments.numbers)
+    except ValueError as error:
+        parser.error(str(error))
+    set_mode("full")
+    for path in notebooks:
+        try:
+            _reproduce(path)
+        except RuntimeError as error:
+            return str(error)
     if arguments.update:
         _update(notebooks)
         return 0
     return _report(notebooks)
 
 
-def _notebooks(parser, numbers):
-    notebooks = sorted((ROOT / "notebooks").glob("[0-9][0-9]_*.ipynb"))
-    unknown = set(numbers) - {path.name[:2] for path in notebooks}
-    if unknown:
-        parser.error(f"notebooks are {[path.name[:2] for path in notebooks]}")
-    return [path for path in notebooks if not numbers or path.name[:2] in numbers]
-
-
-def _execute(path):
-    """Runs a notebook in the build folder, unless that was done already."""
+def _reproduce(path):
+    """Executes a notebook in the build folder, unless that was done already."""
     made = BUILD / "notebooks" / path.name
     stamp = made.with_suffix(".done")
     if stamp.exists() and stamp.read_text() == _state(path):
         return
-    # The notebook writes its results beside itself, not over the committed ones.
+    # The notebook writes ../results: not over the recorded ones.
     for folder in (made.parent, BUILD / "results"):
         folder.mkdir(parents=True, exist_ok=True)
     (BUILD / "results" / f"{_name(path)}.json").unlink(missing_ok=True)
-    notebook = nbformat.read(path, as_version=4)
-    cells = sum(cell.cell_type == "code" for cell in notebook.cells)
-    with tqdm(total=cells, desc=path.name, unit="cell") as bar:
-        client = NotebookClient(
-            notebook,
-            timeout=None,
-            kernel_name="python3",
-            resources={"metadata": {"path": str(made.parent)}},
-            on_cell_executed=lambda **_: bar.update(),
-        )
-        start = time.perf_counter()
-        client.execute()
+    cells = nbformat.read(path, as_version=4).cells
+    count, start = sum(cell.cell_type == "code" for cell in cells), time.perf_counter()
+    # No bar where standard error is no terminal.
+    with tqdm(total=count, desc=path.name, unit="cell", disable=None) as bar:
+        notebook = execute(path, made.parent, bar.update)
     _clean(notebook)
     with atomic_write(made) as aside:
         nbformat.write(notebook, aside)
     with atomic_write(stamp) as aside:
         aside.write_text(_state(path))
-    print(f"{path.name}: {time.perf_counter() - start:.0f} s")
+    print(f"{path.name}: {time.perf_counter() - start:.0f} s", flush=True)
 
 
 def _state(path):
-    """A fingerprint of all that a notebook's results depend on."""
+    """Returns a hash of all that a notebook's results depend on."""
     notebook = nbformat.read(path, as_version=4)
     parts = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
     sources = sorted((ROOT / "convae_keras").rglob("*"))
@@ -107,7 +94,7 @@ def _state(path):
 
 
 def _clean(notebook):
-    """Leaves what a reader wants: no warnings of libraries, no times of day."""
+    """Removes what differs from run to run: warnings of libraries, times of day."""
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":
@@ -123,14 +110,14 @@ def _clean(notebook):
 
 
 def _small(png):
-    """The same pixels in fewer bytes: grey where all is grey, nothing transparent."""
+    """Encodes a figure, base64, in fewer bytes: without alpha, gray if possible."""
     with Image.open(io.BytesIO(base64.b64decode(png))) as image:
         pixels = np.asarray(image.convert("RGBA"))
     if (pixels[..., 3] < 255).any():
         return png
-    is_grey = (pixels[..., :3] == pixels[..., :1]).all()
+    is_gray = (pixels[..., :3] == pixels[..., :1]).all()
     small = io.BytesIO()
-    image = Image.fromarray(pixels[..., 0] if is_grey else pixels[..., :3])
+    image = Image.fromarray(pixels[..., 0] if is_gray else pixels[..., :3])
     image.save(small, "png", optimize=True)
     return base64.b64encode(small.getvalue()).decode()
 
@@ -145,29 +132,44 @@ def _update(notebooks):
         new = BUILD / "results" / f"{_name(path)}.json"
         if new.exists():
             shutil.copyfile(new, ROOT / "results" / new.name)
-    readme = ROOT / "README.md"
-    text = with_results(readme.read_text(), results_table(ROOT / "results"))
-    with atomic_write(readme) as aside:
-        aside.write_text(text)
+    tables.write()
+
+
+def compare(committed, new):
+    """Compares the results of two runs.
+
+    Args:
+        committed: dict, an entry as `ledger.record` returns it, whose tolerances
+            apply.
+        new: dict, the entry of another run, or None.
+
+    Returns:
+        list of `(key, committed mean, new mean or None, tolerance, holds)`.
+    """
+    rows = []
+    for key, metric in committed["metrics"].items():
+        found = (new or {"metrics": {}})["metrics"].get(key, {}).get("mean")
+        holds = found is not None and abs(found - metric["mean"]) <= metric["tolerance"]
+        rows.append((key, metric["mean"], found, metric["tolerance"], holds))
+    return rows
 
 
 def _report(notebooks):
-    table = Table("notebook", "result", "committed", "here", "tolerance", "")
-    good = True
+    """Prints a table of all results; returns 1 if one was not reproduced."""
+    rows, good = [["notebook", "result", "committed", "here", "tolerance", ""]], True
     for path in notebooks:
         committed = ROOT / "results" / f"{_name(path)}.json"
         if not committed.exists():
             continue
         new = BUILD / "results" / committed.name
-        rows = compare(read_json(committed), read_json(new) if new.exists() else None)
-        for key, mean, found, tolerance, holds in rows:
+        entries = read_json(committed), read_json(new) if new.exists() else None
+        for key, mean, found, tolerance, holds in compare(*entries):
             here = "not measured" if found is None else f"{found:.5g}"
             verdict = "reproduced" if holds else "NOT REPRODUCED"
-            table.add_row(
-                _name(path), key, f"{mean:.5g}", here, f"{tolerance:g}", verdict
-            )
+            cells = [_name(path), key, f"{mean:.5g}", here, f"{tolerance:g}", verdict]
+            rows.append(cells)
             good = good and holds
-    Console().print(table)
+    print(markdown_table(rows))
     return 0 if good else 1
 
 

@@ -3,23 +3,19 @@
     python results/time_notebooks.py lesson            the course and its solutions
     python results/time_notebooks.py check 01 02       these only
 
-Nothing in the clone is written: the notebooks run in a temporary copy.
+Nothing in the clone is written: the notebooks run in a temporary copy. The exit
+status is 1 if one of them stopped, or took longer than its mode allows.
 """
 
 import argparse
-import os
 import shutil
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-import nbformat
-from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError
+from execute import FLAGS, ROOT, execute, select, set_mode
 
-ROOT = Path(__file__).resolve().parent.parent
-FLAGS = {"check": {"CONVAE_FAST": "1"}, "lesson": {}, "full": {"CONVAE_FULL": "1"}}
 # Minutes that a notebook may take on two cores.
 LIMITS = {"check": 0.75, "lesson": 10.0, "full": float("inf")}
 
@@ -29,43 +25,32 @@ def main():
     parser.add_argument("mode", choices=FLAGS)
     parser.add_argument("numbers", nargs="*", help="such as 01 02; all without any")
     arguments = parser.parse_args()
-    for flag in ("CONVAE_FAST", "CONVAE_FULL"):
-        os.environ.pop(flag, None)
-    os.environ |= FLAGS[arguments.mode]
-    if arguments.mode == "check":
-        os.environ["CONVAE_DATA"] = "mnist5k"
-    # A kernel of this very environment, whatever kernels the user has.
-    os.environ["PATH"] = (
-        f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    )
-    good = True
+    set_mode(arguments.mode)
     with tempfile.TemporaryDirectory() as copy:
         for folder in ("notebooks", "exercises", "results"):
             shutil.copytree(ROOT / folder, Path(copy) / folder)
-        for path in sorted(Path(copy).glob("[ne]*/[0-9][0-9]_*.ipynb")):
-            if not arguments.numbers or path.name[:2] in arguments.numbers:
-                good &= _timed(path, LIMITS[arguments.mode])
-    return 0 if good else 1
+        found = Path(copy).glob("[ne]*/[0-9][0-9]_*.ipynb")
+        try:
+            notebooks = select(found, arguments.numbers)
+        except ValueError as error:
+            parser.error(str(error))
+        troubles = [_time(path, LIMITS[arguments.mode]) for path in notebooks]
+    return int(any(troubles))
 
 
-def _timed(path, limit):
-    """Executes a notebook; whether it finished within the limit."""
+def _time(path, limit):
+    """Executes a notebook and prints a line; returns what is wrong, or ""."""
     start, trouble = time.perf_counter(), ""
-    notebook = nbformat.read(path, as_version=4)
-    resources = {"metadata": {"path": str(path.parent)}}
     try:
-        NotebookClient(
-            notebook, timeout=None, kernel_name="python3", resources=resources
-        ).execute()
-    except CellExecutionError as error:
-        trouble = f"stopped: {error.ename}: {error.evalue}"
+        execute(path, path.parent)
+    except RuntimeError as error:
+        trouble = str(error)
     minutes = (time.perf_counter() - start) / 60
     if minutes > limit:
         trouble = trouble or f"over {limit:g} minutes"
-    print(
-        f"{path.parent.name}/{path.name:32} {minutes:6.1f} min  {trouble}", flush=True
-    )
-    return not trouble
+    name = f"{path.parent.name}/{path.name}"
+    print(f"{name:42} {minutes:6.1f} min  {trouble}", flush=True)
+    return trouble
 
 
 if __name__ == "__main__":

@@ -1,47 +1,144 @@
-"""Results: who may write them, and how they are compared and shown."""
+"""Run modes, finished runs, claims, and who may record results."""
 
 import dataclasses
 import json
-from pathlib import Path
+from email.message import Message
 
 import pytest
 
-from convae_keras.data import sources as data
+from convae_keras import ledger
+from convae_keras.data import sources
 from convae_keras.ledger import (
+    beside_full_run,
+    choose,
     claim,
-    compare,
+    finished_run,
     hardware,
     is_fast,
+    mode,
     record,
-    results_table,
-    with_results,
 )
+from convae_keras.models import conv_autoencoder
+from convae_keras.saving import fingerprint, save_small, write_json
 
-ROOT = Path(__file__).parents[1]
 METRICS = {"mse": ([0.00123456789, 0.00123456789, 0.002], 0.0002)}
+ENVIRONMENT = {"check": "CONVAE_FAST", "full": "CONVAE_FULL"}
+
+
+@pytest.fixture
+def set_mode(monkeypatch):
+    """A function that sets the run mode."""
+
+    def set_mode(name):
+        for variable in ENVIRONMENT.values():
+            monkeypatch.delenv(variable, raising=False)
+        if name in ENVIRONMENT:
+            monkeypatch.setenv(ENVIRONMENT[name], "1")
+
+    set_mode("lesson")
+    return set_mode
 
 
 @pytest.fixture
 def official(digits, monkeypatch):
     """Images that count as all of MNIST."""
-    monkeypatch.setattr(data, "MNIST_FINGERPRINT", digits.fingerprint)
+    monkeypatch.setattr(sources, "MNIST_FINGERPRINT", digits.fingerprint)
     return digits
 
 
-@pytest.fixture(autouse=True)
-def not_fast(monkeypatch):
-    monkeypatch.delenv("CONVAE_FAST", raising=False)
+# --- run modes ---------------------------------------------------------------
 
 
-def entry(**means):
-    rest = {"std": 0.0123, "tolerance": 0.1, "runs": 3}
-    return {"metrics": {key: {"mean": mean, **rest} for key, mean in means.items()}}
+@pytest.mark.parametrize("name", ["check", "lesson", "full"])
+def test_mode(name, set_mode):
+    set_mode(name)
+    assert mode() == name and is_fast() == (name == "check")
+    assert choose(check="check", lesson="lesson", full="full") == name
+
+
+@pytest.mark.parametrize("value", ["", "0", "true"])
+def test_only_1_counts(value, set_mode, monkeypatch):
+    for variable in ENVIRONMENT.values():
+        monkeypatch.setenv(variable, value)
+    assert mode() == "lesson"
+
+
+def test_check_and_full_exclude_each_other(set_mode, monkeypatch):
+    for variable in ENVIRONMENT.values():
+        monkeypatch.setenv(variable, "1")
+    with pytest.raises(ValueError, match="CONVAE_FAST and CONVAE_FULL"):
+        mode()
+
+
+# --- finished runs -----------------------------------------------------------
+
+
+@pytest.fixture
+def stored(tmp_path, monkeypatch):
+    """A model that is stored as the finished run "tiny"; its path and hash."""
+    small = {"filters": (3,), "code_filters": (), "seed": 0}
+    model = conv_autoencoder(image_shape=(4, 4, 1), **small)
+    path = tmp_path / "tiny.keras"
+    sha256 = save_small(model, path)
+    manifest = {"runs": {"tiny": {"sha256": sha256, "history": {"loss": [0.5]}}}}
+    write_json(tmp_path / "finished_runs.json", manifest)
+    monkeypatch.setattr(ledger, "RUNS", tmp_path)
+    monkeypatch.setattr(ledger, "FINISHED", tmp_path / "finished_runs.json")
+    return path, sha256
+
+
+def test_finished_run_of_a_clone(stored):
+    model, history = finished_run("tiny")
+    assert model.input_shape == (None, 4, 4, 1) and not model.compiled
+    assert history == {"loss": [0.5]}
+
+
+def test_finished_run_without_a_clone(stored, tmp_path, monkeypatch):
+    """It is fetched from the repository that the package's metadata name."""
+    path, sha256 = stored
+    expected = fingerprint(finished_run("tiny")[0])
+    asked, about = [], Message()
+    about["Project-URL"] = "Documentation, https://example.org/docs"
+    about["Project-URL"] = "Repository, https://example.org/mine"
+    monkeypatch.setattr(ledger, "metadata", {"convae-keras": about}.__getitem__)
+    monkeypatch.setattr(ledger, "RUNS", tmp_path / "none")
+
+    def get_file(name, address, **options):
+        asked.append((name, address, options["file_hash"]))
+        return str(path)
+
+    monkeypatch.setattr(ledger.keras.utils, "get_file", get_file)
+    assert fingerprint(finished_run("tiny")[0]) == expected
+    address = "https://example.org/mine/raw/main/results/runs/tiny.keras"
+    assert asked == [("tiny.keras", address, sha256)]
+
+
+def test_a_changed_finished_run_is_refused(stored):
+    path, _ = stored
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    with pytest.raises(ValueError, match="tiny.keras .*SHA-256"):
+        finished_run("tiny")
+
+
+def test_unknown_finished_run(stored):
+    with pytest.raises(ValueError, match="'huge'.*'tiny'"):
+        finished_run("huge")
+
+
+@pytest.mark.static
+def test_committed_finished_runs():
+    manifest = json.loads(ledger.FINISHED.read_text(encoding="utf-8"))
+    for name, run in manifest["runs"].items():
+        assert len(run["sha256"]) == 64, name
+        assert len({len(values) for values in run["history"].values()}) == 1, name
+        assert (ledger.RUNS / f"{name}.keras").exists()
 
 
 # --- recording ---------------------------------------------------------------
 
 
-def test_a_full_run_is_recorded(official, tmp_path):
+def test_a_full_run_is_recorded(official, set_mode, tmp_path):
+    set_mode("full")
     made = record("training", METRICS, images=official, seeds=(0, 1), folder=tmp_path)
     text = (tmp_path / "training.json").read_text(encoding="utf-8")
     assert json.loads(text) == made
@@ -49,120 +146,84 @@ def test_a_full_run_is_recorded(official, tmp_path):
     assert made["data"] == str(official) and made["seeds"] == [0, 1]
     assert {"keras", "numpy", "tensorflow"} <= set(made["versions"])
     assert made["hardware"] == hardware()
-    # Six digits of the mean and three of the spread: no noise in the diffs.
+    # Six digits of the mean and three of the deviation: no noise in the diffs.
     expected = {"mean": 0.00148971, "std": 0.000361, "tolerance": 0.0002, "runs": 3}
     assert made["metrics"] == {"mse": expected}
 
 
-def test_a_fast_run_is_not(official, tmp_path, monkeypatch):
-    monkeypatch.setenv("CONVAE_FAST", "1")
+@pytest.mark.parametrize("name", ["check", "lesson"])
+def test_other_modes_are_not_recorded(name, official, set_mode, tmp_path):
+    set_mode(name)
     made = record("training", METRICS, images=official, seeds=[0], folder=tmp_path)
     assert made["metrics"] and not list(tmp_path.iterdir())
 
 
-def test_a_run_on_other_data_is_not(digits, tmp_path):
+def test_other_data_are_not_recorded(digits, set_mode, tmp_path):
+    set_mode("full")
     record("training", METRICS, images=digits, seeds=[0], folder=tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_part_of_the_data_is_other_data(official, tmp_path):
-    x, y = official.x_train[1:], official.y_train[1:]
-    part = dataclasses.replace(official, x_train=x, y_train=y)
+def test_a_part_of_the_data_is_not_recorded(official, set_mode, tmp_path):
+    set_mode("full")
+    part = {"x_train": official.x_train[1:], "y_train": official.y_train[1:]}
+    part = dataclasses.replace(official, **part)
     record("training", METRICS, images=part, seeds=[0], folder=tmp_path)
     assert not list(tmp_path.iterdir())
 
 
-def test_a_run_without_a_folder_is_not(official, tmp_path):
+def test_nothing_is_recorded_without_a_folder(official, set_mode, tmp_path):
+    set_mode("full")
     record("x", METRICS, images=official, seeds=[0], folder=tmp_path / "none")
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    "value, fast", [(None, False), ("", False), ("0", False), ("1", True)]
-)
-def test_is_fast(value, fast, monkeypatch):
-    if value is not None:
-        monkeypatch.setenv("CONVAE_FAST", value)
-    assert is_fast() == fast
-
-
-def test_hardware_is_in_words():
+def test_hardware():
     assert "cores" in hardware() and "backend" in hardware()
     assert "\n" not in hardware() and not hardware().startswith(",")
 
 
-# --- comparing ---------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    "found, holds", [(1.0, True), (1.09, True), (0.91, True), (1.11, False), (0.8, 0)]
-)
-def test_compare(found, holds):
-    rows = compare(entry(mse=1.0), entry(mse=found))
-    assert rows == [("mse", 1.0, found, 0.1, holds)]
-
-
-def test_the_committed_tolerance_counts():
-    loose = entry(mse=2.0)
-    loose["metrics"]["mse"]["tolerance"] = 9.0
-    assert not compare(entry(mse=1.0), loose)[0][-1]
-
-
-@pytest.mark.parametrize("new", [None, entry(), entry(other=1.0)])
-def test_what_is_missing_does_not_hold(new):
-    assert compare(entry(mse=1.0), new) == [("mse", 1.0, None, 0.1, False)]
-
-
-def test_what_is_not_a_number_does_not_hold():
-    assert not compare(entry(mse=1.0), entry(mse=float("nan")))[0][-1]
-
-
-# --- showing -----------------------------------------------------------------
-
-
-def test_table_and_readme(tmp_path):
-    files = {"training": entry(bce=0.0612345, floor=0.05), "anomaly": entry(auroc=0.9)}
-    files["training"]["metrics"]["floor"]["runs"] = 1
-    for name, content in files.items():
-        (tmp_path / f"{name}.json").write_text(json.dumps(content), encoding="utf-8")
-    (tmp_path / "reproduce.py").write_text("not a result", encoding="utf-8")
-    table = results_table(tmp_path)
-    head, rule, *rows = table.splitlines()
-    assert head.count("|") == rule.count("|") == 6
-    cells = [[cell.strip() for cell in row.split("|")[1:-1]] for row in rows]
-    assert cells == [
-        ["anomaly", "`auroc`", "0.9", "0.01", "3"],
-        ["training", "`bce`", "0.0612345", "0.01", "3"],
-        ["training", "`floor`", "0.05", "", "1"],
-    ]
-    readme = "# Title\n\n<!-- results -->\n{}\n<!-- /results -->\n\n## End\n"
-    made = with_results(readme.format("old"), table)
-    assert made == readme.format(table)
-    assert with_results(made, table) == made
-
-
-@pytest.mark.static
-def test_the_readme_shows_the_ledger():
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert with_results(readme, results_table(ROOT / "results")) == readme
+def test_beside_full_run(digits, set_mode, tmp_path):
+    metrics = METRICS | {"parameters": ([7], 0), "new": ([0.5], 0)}
+    entry = record("training", metrics, images=digits, seeds=[0])
+    recorded = {"mse": {"mean": 0.001, "std": 0.0002, "runs": 3}}
+    recorded["parameters"] = {"mean": 7.0, "std": 0.0, "runs": 1}
+    write_json(tmp_path / "training.json", {"metrics": recorded})
+    for folder, full in (
+        (tmp_path, ["0.001 ± 0.0002", "7", "–"]),
+        (tmp_path / "none", ["–", "–", "–"]),
+    ):
+        head, *rows = beside_full_run("training", entry, folder).splitlines()
+        assert head.split() == ["this", "run", "full", "run"]
+        means = ["mse 0.0014897", "parameters 7", "new 0.5"]
+        found = [" ".join(row.split()) for row in rows]
+        assert found == [f"{a} {b}" for a, b in zip(means, full, strict=True)]
 
 
 # --- claims ------------------------------------------------------------------
 
 
-def test_a_claim_that_holds(digits, capsys):
+@pytest.mark.parametrize("name", ["check", "lesson", "full"])
+def test_a_claim_that_holds(name, digits, set_mode, capsys):
+    set_mode(name)
     claim("beats PCA", 1 < 2, 1, 2, images=digits)
     assert capsys.readouterr().out == "beats PCA: True\n"
 
 
-@pytest.mark.parametrize("name", ["mnist", "mnist5k"])
-def test_a_claim_that_fails_stops_the_notebook(name, digits, capsys):
-    images = dataclasses.replace(digits, name=name)
+@pytest.mark.parametrize("name", ["check", "full"])
+@pytest.mark.parametrize("data", ledger.COURSE_DATA)
+def test_a_claim_that_fails_stops_the_notebook(name, data, digits, set_mode, capsys):
+    set_mode(name)
+    images = dataclasses.replace(digits, name=data)
     with pytest.raises(AssertionError, match="beats PCA.* 0.25, 0.125"):
         claim("beats PCA", 0.25 < 0.125, 0.25, 0.125, images=images)
     assert capsys.readouterr().out == "beats PCA: False\n"
 
 
-def test_a_claim_that_fails_on_other_images_is_printed(digits, capsys):
-    claim("beats PCA", False, 2, 1, images=dataclasses.replace(digits, name="mine"))
+@pytest.mark.parametrize("name, data", [("lesson", "mnist5k"), ("full", "mine")])
+def test_a_claim_that_fails_is_only_printed(name, data, digits, set_mode, capsys):
+    """In a lesson, and on images of one's own."""
+    set_mode(name)
+    images = dataclasses.replace(digits, name=data)
+    claim("beats PCA", False, 2, 1, images=images)
     assert capsys.readouterr().out == "beats PCA: False\n"
