@@ -14,8 +14,7 @@ import numpy as np
 from convae_keras.validation import require
 
 # The module of each class when run folders began to store a hash of their
-# network. Classes may move and be renamed, as long as they keep the name they
-# are registered by; classes that are newer than this list have no module.
+# network. Classes may move; classes that are newer than this list have no module.
 HASHED_MODULES = {
     "Autoencoder": "convae_keras.models",
     "BicubicUpsampling2D": "convae_keras.layers",
@@ -27,7 +26,13 @@ HASHED_MODULES = {
     "UpsampleConv2D": "convae_keras.layers",
     "WholeCode": "convae_keras.codecs",
 }
-# Arguments of these classes that have been renamed since then.
+# Classes and arguments that have been renamed since then.
+HASHED_NAMES = {
+    "DepthToSpace": "SideBySide",
+    "EntropyBottleneck": "WholeCode",
+    "EntropyTables": "Tables",
+    "IntegerConv2D": "ExactConv2D",
+}
 HASHED_ARGUMENTS = {"rate_weight": "price"}
 
 
@@ -210,6 +215,7 @@ def _without_location(config):
     if package == "convae_keras":
         arguments = config["config"].items()
         arguments = {HASHED_ARGUMENTS.get(key, key): v for key, v in arguments}
-        module = HASHED_MODULES.get(name)
-        config |= {"class_name": name, "module": module, "config": arguments}
+        name = HASHED_NAMES.get(name, name)
+        config |= {"class_name": name, "registered_name": f"{package}>{name}"}
+        config |= {"module": HASHED_MODULES.get(name), "config": arguments}
     return config

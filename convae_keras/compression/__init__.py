@@ -1,4 +1,4 @@
-"""Learned image compression: codecs, entropy coding and the `.cae` format."""
+"""Learned image compression: codecs, entropy coding and the `.cae` file format."""
 
 from convae_keras.compression.bitstream import (
     codes_of,

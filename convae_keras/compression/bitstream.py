@@ -1,4 +1,4 @@
-"""Images as bytes and back, by a codec: their codes, and on request all pixels."""
+"""Compresses images to bytes and back: their codes, and every pixel on request."""
 
 import numpy as np
 
@@ -11,154 +11,163 @@ from convae_keras.compression.entropy_models import (
 from convae_keras.compression.range_coder import TOTAL, Decoder, Encoder
 from convae_keras.pipelines import to_float
 from convae_keras.tiling import cuts
-from convae_keras.validation import check_images, expect, format_shape
+from convae_keras.validation import check_images, format_shape, require
 
-# Pixels that are enough to count by.
-MOST_PIXELS = 2**24
+# Pixels that tables are fitted to, at most.
+MAX_PIXELS = 2**24
 
-
-# Which of red, green and blue are told by green.
-COLOURED = np.array([1, 0, 1], "uint8")
+# Channels that are predicted from green: red and blue.
+PREDICTED = np.array([1, 0, 1], "uint8")
 
 
 def fit_tables(codec, x):
-    """Counts the codes of images, so that those of others can be packed.
+    """Fits the probability tables of a codec, so that it can compress images.
 
     Args:
-        codec: trained `Codec`; its `tables` are written.
-        x: images, as `check_images` takes them; those it was trained on.
+        codec: trained `Codec`; its `tables` are set.
+        x: uint8 in [0, 255] or float in [0, 1], `(n, height, width, channels)`,
+            the training images.
     """
     x = check_images(x)
     codes = count_codes(codes_of(codec, x), *codec.tables.shape_of_codes)
-    some = to_uint8(x[:: -(-x.size // MOST_PIXELS)])
-    guess = images_of(codec, codes_of(codec, some), some.shape)
-    pixels = count_pixels(_planes(some), _planes(guess))
-    tables = codes.of_groups, codes.of_codes, pixels.of_pixels, [pixels.way]
+    sample = to_uint8(x[:: -(-x.size // MAX_PIXELS)])
+    lossy = images_of(codec, codes_of(codec, sample), sample.shape)
+    pixels = count_pixels(_to_planes(sample), _to_planes(lossy))
+    tables = codes.group_table, codes.code_table, pixels.pixel_table, [pixels.mode]
     codec.tables.set_weights([np.asarray(table) for table in tables])
 
 
 def pack(codec, x, lossless=False):
-    """Images of one size as bytes.
+    """Compresses images of one size.
 
     Args:
-        codec: `Codec` whose tables are fitted.
+        codec: `Codec` with fitted tables.
         x: uint8 `(n, height, width, channels)`.
-        lossless: bool, whether they are to come back as they are.
+        lossless: bool, whether `unpack` is to return exactly these images.
 
     Returns:
-        bytes. Codes whose numbers are outside of what the codec knows are cut
-        off there.
+        bytes.
 
     Raises:
-        ValueError: for images that the codec does not take, or if its tables
-            were never fitted.
+        ValueError: if the images do not fit the codec, or its tables are not
+            fitted.
     """
-    of_codes, of_pixels = _tables(codec)
+    code_tables, pixel_tables = _tables(codec)
     codes, encoder = codes_of(codec, x), Encoder()
-    of_codes.encode(encoder, codes)
+    code_tables.encode(encoder, codes)
     if lossless:
-        guess = images_of(codec, codes, x.shape)
-        of_pixels.encode(encoder, _planes(x), _planes(guess))
+        lossy = images_of(codec, codes, x.shape)
+        pixel_tables.encode(encoder, _to_planes(x), _to_planes(lossy))
     return encoder.finish()
 
 
 def unpack(codec, data, shape, lossless=False):
-    """The images that `pack` made bytes of.
+    """Decompresses the images that `pack` compressed.
 
     Args:
         codec: the same `Codec`.
-        data: bytes. Damaged ones give other images, or an error.
+        data: bytes. Corrupted ones give other images, or a `ValueError`.
         shape: `(n, height, width, channels)`.
-        lossless: bool, as it was.
+        lossless: bool, the same as for `pack`.
 
     Returns:
         uint8 `shape`.
 
     Raises:
-        ValueError: for bytes that cannot be, or a shape that the codec does not
-            take.
+        ValueError: for bytes that cannot be decoded, too few of them, or a shape
+            that does not fit the codec.
     """
-    (of_codes, of_pixels), decoder = _tables(codec), Decoder(data)
+    (code_tables, pixel_tables), decoder = _tables(codec), Decoder(data)
     count, _ = _code_count(codec, shape)
-    # Or a few bytes could ask for hours of decoding.
-    least = count * of_codes.least_bits() / 8 - 8
-    wanted = f"{least:,.0f} bytes at least, for images of {shape}"
-    expect(len(data) >= least, "data", wanted, f"{len(data):,}")
-    images = images_of(codec, of_codes.decode(decoder, count), shape)
+    # Else a few bytes could ask for hours of decoding.
+    least = count * code_tables.min_bits() / 8 - 8
+    require(
+        len(data) >= least,
+        f"`data` must have at least {least:,.0f} bytes for images of shape {shape}. "
+        f"Received: {len(data):,}",
+    )
+    images = images_of(codec, code_tables.decode(decoder, count), shape)
     if not lossless:
         return images
-    return _from_planes(of_pixels.decode(decoder, _planes(images)), shape)
+    return _from_planes(pixel_tables.decode(decoder, _to_planes(images)), shape)
 
 
 def codes_of(codec, x):
-    """The codes of images.
+    """Encodes images, tile by tile.
 
     Args:
         codec: `Codec`.
-        x: images, as `check_images` takes them.
+        x: uint8 in [0, 255] or float in [0, 1], `(n, height, width, channels)`.
 
     Returns:
-        int64 `(positions, latent_dim)`, from 0 to twice the largest: one image's
-        positions after another's.
+        int64 `(n * positions, latent_dim)` in `[0, 2 * largest]`, the positions
+        of each image one after another.
+
+    Raises:
+        ValueError: if the images do not fit the codec.
     """
     x = check_images(x)
     count, channels = _code_count(codec, x.shape)
-    inside = codec.encoder.compute_output_shape(x.shape)
-    whole = np.empty(inside, "int64")
-    for cut in cuts(x.shape, inside):
-        found = codec.encoder.predict_on_batch(to_float(x[cut.images]))
-        whole[cut.own_codes] = np.rint(np.asarray(found)[cut.inner_codes])
-    return whole.reshape(count, channels) + _largest(codec)
+    code_shape = codec.encoder.compute_output_shape(x.shape)
+    codes = np.empty(code_shape, "int64")
+    for cut in cuts(x.shape, code_shape):
+        output = codec.encoder.predict_on_batch(to_float(x[cut.images]))
+        codes[cut.own_codes] = np.rint(np.asarray(output)[cut.inner_codes])
+    return codes.reshape(count, channels) + _largest(codec)
 
 
 def images_of(codec, codes, shape):
-    """The images that codes stand for.
+    """Decodes codes, tile by tile.
 
     Args:
         codec: `Codec`.
-        codes: int `(positions, latent_dim)`, as `codes_of` gives them.
+        codes: int `(n * positions, latent_dim)`, as `codes_of` returns them.
         shape: `(n, height, width, channels)` of the images.
 
     Returns:
         uint8 `shape`.
     """
-    inside = codec.encoder.compute_output_shape(shape)
-    codes = (codes - _largest(codec)).astype("float32").reshape(inside)
+    code_shape = codec.encoder.compute_output_shape(shape)
+    codes = (codes - _largest(codec)).astype("float32").reshape(code_shape)
     images = np.empty(shape, "uint8")
-    for cut in cuts(shape, inside):
-        found = np.asarray(codec.decoder.predict_on_batch(codes[cut.codes]))
-        place = images[cut.own_images]
-        found = found[cut.inner_images][:, : place.shape[1], : place.shape[2]]
-        place[...] = to_uint8(found)
+    for cut in cuts(shape, code_shape):
+        output = np.asarray(codec.decoder.predict_on_batch(codes[cut.codes]))
+        target = images[cut.own_images]
+        output = output[cut.inner_images][:, : target.shape[1], : target.shape[2]]
+        target[...] = to_uint8(output)
     return images
 
 
 def check_size(codec, shape, name="x"):
-    """Refuses images that a codec does not take.
+    """Checks that images fit a codec.
 
     Args:
         codec: `Codec`.
         shape: `(n, height, width, channels)`.
-        name: str, what a complaint calls them.
+        name: str, the argument's name for error messages.
 
     Raises:
-        ValueError: if their size or their channels are not the codec's.
+        ValueError: if the size or the channels do not match.
     """
-    wanted = codec.input_shape[1:]
-    fits = all(a in (None, b) for a, b in zip(wanted, shape[1:], strict=True))
-    expect(fits, name, f"images of {format_shape(wanted)}", format_shape(shape[1:]))
+    expected = codec.input_shape[1:]
+    fits = all(a in (None, b) for a, b in zip(expected, shape[1:], strict=True))
+    require(
+        fits,
+        f"`{name}` must be images of {format_shape(expected)}. Received: "
+        f"{format_shape(shape[1:])}",
+    )
 
 
 def to_uint8(x):
-    """Images as uint8, which floats in [0, 1] are rounded to."""
+    """Returns images as uint8; floats in [0, 1] are scaled and rounded."""
     return x if x.dtype == "uint8" else np.rint(255 * x).astype("uint8")
 
 
 def _code_count(codec, shape):
-    """How many positions the codes of images have, and numbers at each."""
+    """Returns the number of positions in the codes of images, and of channels."""
     check_size(codec, shape)
-    inside = codec.encoder.compute_output_shape(tuple(shape))
-    return int(np.prod(inside[:-1])), inside[-1]
+    code_shape = codec.encoder.compute_output_shape(tuple(shape))
+    return int(np.prod(code_shape[:-1])), code_shape[-1]
 
 
 def _largest(codec):
@@ -167,22 +176,25 @@ def _largest(codec):
 
 def _tables(codec):
     weights = (np.asarray(w) for w in codec.tables.get_weights())
-    groups, codes, pixels, way = weights
-    expect(groups.sum() == TOTAL, "codec", "one whose tables are fitted", "zeros")
-    return CodeTables(groups, codes), PixelTables(pixels, int(way[0]))
+    groups, codes, pixels, mode = weights
+    require(
+        groups.sum() == TOTAL,
+        "The probability tables of `codec` are not fitted: call `fit_tables` first.",
+    )
+    return CodeTables(groups, codes), PixelTables(pixels, int(mode[0]))
 
 
-def _planes(x):
-    """Each channel as a grey image; red and blue by what they are off green."""
+def _to_planes(x):
+    """Returns each channel as a grayscale image; of red and blue, less green."""
     if x.shape[3] == 3:
-        x = x + 128 * COLOURED - x[..., 1:2] * COLOURED
+        x = x + 128 * PREDICTED - x[..., 1:2] * PREDICTED
     return x.transpose(0, 3, 1, 2).reshape(-1, *x.shape[1:3])
 
 
 def _from_planes(planes, shape):
-    """The images of `_planes`."""
+    """Inverts `_to_planes`."""
     n, height, width, channels = shape
     x = planes.reshape(n, channels, height, width).transpose(0, 2, 3, 1)
     if channels == 3:
-        x = x - 128 * COLOURED + x[..., 1:2] * COLOURED
+        x = x - 128 * PREDICTED + x[..., 1:2] * PREDICTED
     return x

@@ -1,12 +1,12 @@
-"""`.cae` files: blocks of coded images, checked before they are believed.
+"""The `.cae` file format: blocks of compressed images, with checksums.
 
-    magic   8 bytes   shows, like PNG's, a transfer that changed line ends
+    magic   8 bytes   reveals, like PNG's, a transfer that changed line ends
     header            version, mode, model, images, blocks; checksum
     blocks            images, height, width, channels, bytes; checksum; data
     names             bytes, bytes unpacked; checksum; JSON, packed by zlib
 
-Numbers are little-endian, checksums CRC-32 of all that the part holds. A block
-can be read without the others.
+Numbers are little-endian, checksums CRC-32 of the whole part. A block can be read
+without the others.
 """
 
 import json
@@ -17,40 +17,28 @@ import zlib
 from dataclasses import dataclass
 
 from convae_keras.saving import atomic_write
-from convae_keras.validation import expect
+from convae_keras.validation import require
 
 MAGIC = b"\x89CAE\r\n\x1a\n"
-
-
 VERSION = 1
-
-
 MODES = ("lossy", "lossless")
 
-
 HEADER = struct.Struct("<BB16sQI")
-
-
 BLOCK = struct.Struct("<IIIBI")
-
-
 NAMES = struct.Struct("<II")
-
-
 CHECKSUM = struct.Struct("<I")
 
+# Pixels of a block, and bytes of the names, at most: what a reader allocates.
+MAX_PIXELS = MAX_BYTES = 2**26
 
-# Pixels that a block may hold, and bytes of names: what a reader allocates.
-MOST_PIXELS = MOST_BYTES = 2**26
 
-
-class DamagedFile(ValueError):
-    """A file that is not what it says, or not one of ours."""
+class InvalidFile(ValueError):
+    """A file that is not a `.cae` file, or a corrupted one."""
 
 
 @dataclass(frozen=True)
 class Block:
-    """Images of one size, coded together.
+    """Images of one size, compressed together.
 
     Args:
         images, height, width, channels: ints.
@@ -70,150 +58,166 @@ class Block:
 
 
 def write_container(path, mode, model, blocks, names=None):
-    """Writes coded images into a `.cae` file, block by block.
+    """Writes compressed images to a `.cae` file, block by block.
 
     Args:
-        path: path of the file. It is whole under its name, or not there.
+        path: str or `Path`. The file appears there when it is complete.
         mode: `"lossy"` or `"lossless"`.
-        model: str, hexadecimal digits, the fingerprint of what decodes them; the
-            first 32 are kept.
+        model: str of hexadecimal digits, the fingerprint of the codec; the first
+            32 are stored.
         blocks: iterable of `Block`.
-        names: list of str, one an image, or None.
+        names: list of str, one for each image, or None.
 
     Raises:
-        ValueError: for a block that is too large, or names that are too many.
+        ValueError: for a block or names that are too large, or a wrong number of
+            names.
     """
     images = count = 0
     with atomic_write(path) as aside, open(aside, "wb") as file:
         start = len(MAGIC) + HEADER.size + CHECKSUM.size
-        file.seek(start)  # how many there are is known in the end
+        file.seek(start)  # the header is written last: it holds the counts
         for block in blocks:
-            fits = 0 < _pixels(block) <= MOST_PIXELS
-            expect(fits, "block", f"1 to {MOST_PIXELS:,} pixels", block.shape)
-            _write(file, BLOCK.pack(*block.shape, len(block.data)), block.data)
+            require(
+                0 < math.prod(block.shape) <= MAX_PIXELS,
+                f"A block must have 1 to {MAX_PIXELS:,} pixels. Received: "
+                f"{block.shape}",
+            )
+            _write_part(file, BLOCK.pack(*block.shape, len(block.data)), block.data)
             images, count = images + block.images, count + 1
-        fits = names is None or len(names) == images
-        expect(fits, "names", f"{images}, one an image", names and len(names))
-        text = b"" if names is None else json.dumps(names).encode()
-        expect(len(text) <= MOST_BYTES, "names", f"{MOST_BYTES:,} bytes", len(text))
-        packed = zlib.compress(text, 9) if text else b""
-        _write(file, NAMES.pack(len(packed), len(text)), packed)
+        text, packed = _pack_names(names, images)
+        _write_part(file, NAMES.pack(len(packed), len(text)), packed)
         file.seek(0)
         file.write(MAGIC)
-        kind = MODES.index(mode)
-        values = VERSION, kind, bytes.fromhex(model[:32]), images, count
-        _write(file, HEADER.pack(*values))
+        values = VERSION, MODES.index(mode), bytes.fromhex(model[:32]), images, count
+        _write_part(file, HEADER.pack(*values))
 
 
-def _write(file, head, data=b""):
+def _pack_names(names, images):
+    if names is None:
+        return b"", b""
+    require(
+        len(names) == images,
+        f"`names` must have one name for each of {images} images. Received: "
+        f"{len(names)}",
+    )
+    text = json.dumps(names).encode()
+    require(
+        len(text) <= MAX_BYTES,
+        f"`names` must have at most {MAX_BYTES:,} bytes. Received: {len(text):,}",
+    )
+    return text, zlib.compress(text, 9)
+
+
+def _write_part(file, head, data=b""):
     file.write(head + CHECKSUM.pack(zlib.crc32(data, zlib.crc32(head))) + data)
 
 
 class Container:
     """A `.cae` file that is open for reading.
 
-    Nothing of it is believed before it was checked, and nothing is allocated
-    that the file is too short to fill.
+    Everything is checked before it is used, and no more memory is allocated than
+    the file has bytes for.
 
     Args:
-        file: a binary file that can be sought in.
+        file: a seekable binary file.
 
     Attributes:
         mode: `"lossy"` or `"lossless"`.
         model: str, 32 hexadecimal digits.
-        images, blocks: ints, how many there are.
+        images, blocks: ints, the number of both.
         size: int, bytes.
 
     Raises:
-        DamagedFile: if it is none, or of a version that is not known.
+        InvalidFile: if it is not a `.cae` file, or of an unknown version.
     """
 
     def __init__(self, file):
         self._file = file
         self.size = file.seek(0, os.SEEK_END)
         file.seek(0)
-        _demand(file.read(len(MAGIC)) == MAGIC, "it does not begin as a .cae file")
-        values, _ = self._part(HEADER)
+        _check(file.read(len(MAGIC)) == MAGIC, "it does not begin with the magic bytes")
+        values, _ = self._read_part(HEADER)
         version, mode, model, self.images, self.blocks = values
-        known = version == VERSION
-        _demand(known, f"its version is {version}, and {VERSION} is known")
-        _demand(mode < len(MODES), f"its mode is {mode}, of {len(MODES)}")
+        _check(version == VERSION, f"version {version}, only {VERSION} is supported")
+        _check(mode < len(MODES), f"unknown mode {mode}")
         self.mode, self.model = MODES[mode], model.hex()
         least = self.blocks * (BLOCK.size + CHECKSUM.size)
-        _demand(least <= self.size, f"{self.blocks:,} blocks in {self.size:,} bytes")
+        _check(
+            least <= self.size,
+            f"the header declares {self.blocks:,} blocks, which do not fit in "
+            f"{self.size:,} bytes",
+        )
         self._start = file.tell()
 
     def __iter__(self):
         """Yields each `Block`; only one is in memory at a time."""
         images = 0
-        for block in self._blocks():
+        for block in self._read_blocks():
             images += block.images
             yield block
-        told = f"{images:,} images, where {self.images:,} were told"
-        _demand(images == self.images, told)
+        _check(
+            images == self.images,
+            f"the header declares {self.images:,} images, the blocks contain "
+            f"{images:,}",
+        )
 
     def shapes(self):
-        """Yields the shape of each block; what it holds is not read."""
-        for block in self._blocks(skip=True):
+        """Yields the shape of each block, without reading its data."""
+        for block in self._read_blocks(skip=True):
             yield block.shape
 
     def names(self):
-        """The names of the images: a list of str, or None."""
+        """Returns the names of the images: a list of str, or None."""
         for _ in self.shapes():
             pass
-        (length, size), packed = self._part(NAMES, where=0)
-        _demand(self._file.tell() == self.size, "something follows its end")
+        (length, size), packed = self._read_part(NAMES, length_index=0)
+        _check(self._file.tell() == self.size, "there is data after its end")
         if not length:
             return None
-        _demand(size <= MOST_BYTES, f"names of {size:,} bytes, over {MOST_BYTES:,}")
+        _check(size <= MAX_BYTES, f"the names have more than {MAX_BYTES:,} bytes")
         try:
-            unpacker = zlib.decompressobj()
-            text = unpacker.decompress(packed, max(size, 1))
+            text = zlib.decompressobj().decompress(packed, max(size, 1))
             names = json.loads(text)
         except (zlib.error, ValueError, RecursionError) as error:
-            raise _damaged(f"names that cannot be read ({error})") from error
+            raise _invalid(f"the names cannot be read ({error})") from error
         strings = isinstance(names, list) and all(isinstance(n, str) for n in names)
-        good = strings and len(names) == self.images and len(text) == size
-        _demand(good, f"names that are not {self.images:,} strings")
+        valid = strings and len(names) == self.images and len(text) == size
+        _check(valid, f"the names are not {self.images:,} strings")
         return names
 
-    def _blocks(self, skip=False):
+    def _read_blocks(self, skip=False):
         self._file.seek(self._start)
         for _ in range(self.blocks):
-            (*shape, _), data = self._part(BLOCK, where=4, skip=skip)
-            block = Block(*shape, data)
-            _demand(0 < _pixels(block) <= MOST_PIXELS, f"a block of {block.shape}")
-            yield block
+            (*shape, _), data = self._read_part(BLOCK, length_index=4, skip=skip)
+            valid = 0 < math.prod(shape) <= MAX_PIXELS
+            _check(valid, f"a block of shape {tuple(shape)}")
+            yield Block(*shape, data)
 
-    def _part(self, struct, where=None, skip=False):
-        """The numbers of a part, and its bytes, whose count is one of them."""
+    def _read_part(self, struct, length_index=None, skip=False):
+        """Returns the numbers of a part, and its data, whose length is among them."""
         head = self._read(struct.size)
-        (told,) = CHECKSUM.unpack(self._read(CHECKSUM.size))
+        (checksum,) = CHECKSUM.unpack(self._read(CHECKSUM.size))
         values = struct.unpack(head)
-        length = 0 if where is None else values[where]
+        length = 0 if length_index is None else values[length_index]
         if skip:
-            _demand(length <= self.size - self._file.tell(), "it is cut short")
+            _check(length <= self.size - self._file.tell(), "it is truncated")
             self._file.seek(length, os.SEEK_CUR)
             return values, b""
         data = self._read(length)
-        good = told == zlib.crc32(data, zlib.crc32(head))
-        _demand(good, f"a checksum is wrong before byte {self._file.tell():,}")
+        valid = checksum == zlib.crc32(data, zlib.crc32(head))
+        _check(valid, f"wrong checksum before byte {self._file.tell():,}")
         return values, data
 
     def _read(self, length):
         left = self.size - self._file.tell()
-        _demand(length <= left, f"it is cut short: {left:,} bytes for {length:,}")
+        _check(length <= left, f"it is truncated, {left:,} of {length:,} bytes left")
         return self._file.read(length)
 
 
-def _pixels(block):
-    return math.prod(block.shape)
+def _check(condition, problem):
+    if not condition:
+        raise _invalid(problem)
 
 
-def _demand(good, what):
-    if not good:
-        raise _damaged(what)
-
-
-def _damaged(what):
-    return DamagedFile(f"Not a sound .cae file: {what}.")
+def _invalid(problem):
+    return InvalidFile(f"Invalid .cae file: {problem}.")

@@ -1,4 +1,4 @@
-"""Codes as symbols: sorted into groups of alike ones, each with tables of its own."""
+"""Entropy models: probability tables for codes, and for pixels in lossless mode."""
 
 from dataclasses import dataclass
 
@@ -7,260 +7,289 @@ from sklearn.cluster import MiniBatchKMeans
 
 from convae_keras.compression.range_coder import TOTAL, bits, count_table
 
-# How often codes are sorted anew when tables are counted; codes that are enough.
-ROUNDS, MOST_CODES = 10, 100_000
+# Iterations of sorting codes into groups; codes that are used for it.
+ITERATIONS, MAX_CODES = 10, 100_000
 
-
-# How many symbols what all groups have in common is worth.
+# Weight of what all contexts have in common, in symbols.
 PRIOR = 8.0
 
 
 @dataclass(frozen=True)
 class CodeTables:
-    """What to expect of codes.
+    """A mixture model of codes, as probability tables.
 
-    A code's group is packed before its numbers, and tells what they depend on:
-    a mixture model, in which each number is independent of the others once the
-    group is known.
+    Each code belongs to a group, which is coded before its elements. Given the
+    group, the elements are independent of each other.
 
     Args:
-        of_groups: int `(1, groups)`, a table of `convae_keras.entropy`.
-        of_codes: int `(groups, channels, symbols)`, its last axis such a table.
+        group_table: int `(1, groups)`, a table of `range_coder`.
+        code_table: int `(groups, channels, symbols)`, whose last axis is such a
+            table.
     """
 
-    of_groups: np.ndarray
-    of_codes: np.ndarray
+    group_table: np.ndarray
+    code_table: np.ndarray
 
     def groups(self, codes):
-        """int `(n,)`: the group in which each code takes the fewest bits."""
-        bits = np.log2(TOTAL / self.of_codes).astype("float32")
-        costs = np.log2(TOTAL / self.of_groups.T).astype("float32")
-        costs = np.repeat(costs, len(codes), axis=1)
-        for channel, numbers in enumerate(codes.T):
-            costs += bits[:, channel, numbers]
-        return costs.argmin(axis=0)
+        """Returns the group in which each code takes the fewest bits: int `(n,)`."""
+        element_bits = np.log2(TOTAL / self.code_table).astype("float32")
+        total = np.log2(TOTAL / self.group_table.T).astype("float32")
+        total = np.repeat(total, len(codes), axis=1)
+        for channel, symbols in enumerate(codes.T):
+            total += element_bits[:, channel, symbols]
+        return total.argmin(axis=0)
 
     def encode(self, encoder, codes):
-        """Packs int codes `(n, channels)`, from 0 on, by an `Encoder`."""
+        """Encodes codes.
+
+        Args:
+            encoder: `Encoder`.
+            codes: int `(n, channels)`, in `[0, symbols)`.
+        """
         groups = self.groups(codes)
-        if self.of_groups.size > 1:
-            encoder.add(np.zeros_like(groups), groups, self.of_groups)
+        if self.group_table.size > 1:
+            encoder.add(np.zeros_like(groups), groups, self.group_table)
         encoder.add(self._contexts(groups), codes, self._rows())
 
     def decode(self, decoder, count):
-        """int `(count, channels)`, by a `Decoder` of what `encode` packed."""
+        """Decodes codes.
+
+        Args:
+            decoder: `Decoder` of what `encode` encoded.
+            count: int, number of codes.
+
+        Returns:
+            int32 `(count, channels)`.
+        """
         groups = np.zeros(count, "int64")
-        if self.of_groups.size > 1:
-            groups = decoder.take(groups, self.of_groups)
+        if self.group_table.size > 1:
+            groups = decoder.take(groups, self.group_table)
         return decoder.take(self._contexts(groups), self._rows())
 
-    def least_bits(self):
-        """float: below it no code can be packed."""
-        cheapest = np.log2(TOTAL / self.of_codes.max(axis=2)).sum(axis=1)
-        return (np.log2(TOTAL / self.of_groups[0]) + cheapest).min()
+    def min_bits(self):
+        """Returns a lower bound on the bits of a code: float."""
+        fewest = np.log2(TOTAL / self.code_table.max(axis=2)).sum(axis=1)
+        return (np.log2(TOTAL / self.group_table[0]) + fewest).min()
 
     def _contexts(self, groups):
-        channels = self.of_codes.shape[1]
+        channels = self.code_table.shape[1]
         return groups[:, None] * channels + np.arange(channels)
 
     def _rows(self):
-        return self.of_codes.reshape(-1, self.of_codes.shape[2])
+        return self.code_table.reshape(-1, self.code_table.shape[2])
 
 
 def count_codes(codes, groups, symbols):
-    """Counts codes into tables, by which others can be packed.
+    """Fits `CodeTables` to codes.
 
-    Codes are sorted first by k-means, then again and again into the group whose
-    tables make them shortest.
+    The codes are sorted into groups by k-means, then repeatedly into the group
+    in which they take the fewest bits.
 
     Args:
-        codes: int `(n, channels)`, from 0 on; where there are more than
-            100,000, every second is counted, or third, and so on.
-        groups: int; with 1, a table for each channel and no more.
-        symbols: int, how many values a number of a code can have.
+        codes: int `(n, channels)`, in `[0, symbols)`; of more than 100,000,
+            every second (third, …) is used.
+        groups: int, number of groups.
+        symbols: int, number of values that an element of a code can have.
 
     Returns:
         `CodeTables`.
     """
-    codes = codes[:: -(-len(codes) // MOST_CODES)]
+    codes = codes[:: -(-len(codes) // MAX_CODES)]
     kmeans = MiniBatchKMeans(min(groups, len(codes)), n_init=1, random_state=0)
-    found = kmeans.fit_predict(codes)
-    for _ in range(ROUNDS if groups > 1 else 1):
-        per_channel = [
-            count_table(found, numbers, (groups, symbols), PRIOR) for numbers in codes.T
+    assigned = kmeans.fit_predict(codes)
+    for _ in range(ITERATIONS if groups > 1 else 1):
+        channels = [
+            count_table(assigned, column, (groups, symbols), PRIOR)
+            for column in codes.T
         ]
-        of_groups = np.full((1, 1), TOTAL)
+        group_table = np.full((1, 1), TOTAL)
         if groups > 1:
-            of_groups = count_table(np.zeros_like(found), found, (1, groups))
-        tables = CodeTables(of_groups, np.stack(per_channel, axis=1))
-        found = tables.groups(codes)
+            group_table = count_table(np.zeros_like(assigned), assigned, (1, groups))
+        tables = CodeTables(group_table, np.stack(channels, axis=1))
+        assigned = tables.groups(codes)
     return tables
 
 
-# For drawings, where steps begin: of the guess and the neighbours' mean; of spread.
-GREYS = np.array([1, 16, 48, 96, 160, 208, 240, 254])
+# Bin edges of contexts for drawings: of the reconstructed pixel and the mean of its
+# neighbours; of the neighbours' range.
+GRAYS = np.array([1, 16, 48, 96, 160, 208, 240, 254])
+DRAWING_RANGES = np.array([16, 128])
 
-
-SPREADS = np.array([16, 128])
-
-
-# For photographs: of what the guess is off the mean; of the neighbours' spread.
+# For photographs: of the reconstructed pixel less the mean of its neighbours; of
+# their range.
 OFFSETS = np.array([-24, -10, -4, -1, 2, 5, 11, 25])
+PHOTOGRAPH_RANGES = np.array([1, 3, 6, 10, 16, 26, 42, 70])
 
+# Contexts of a pass: the most that a mode has.
+CONTEXTS = max(
+    (len(GRAYS) + 1) ** 2 * (len(DRAWING_RANGES) + 1),
+    (len(OFFSETS) + 1) * (len(PHOTOGRAPH_RANGES) + 1),
+)
 
-SLOPES = np.array([1, 3, 6, 10, 16, 26, 42, 70])
-
-
-# Contexts that a pass may have, at most.
-CONTEXTS = (len(GREYS) + 1) ** 2 * (len(SPREADS) + 1)
-
-
+# In a square of 2 x 2 pixels of which the first is known, the order of the others,
+# each with the offsets of its neighbours that are known by then.
 DIAGONAL = ((-1, -1), (-1, 1), (1, -1), (1, 1))
-
-
 STRAIGHT = ((0, -1), (0, 1), (-1, 0), (1, 0))
-
-
-# Which pixels of a square, and which of their neighbours are known.
 KINDS = (((1, 1), DIAGONAL), ((0, 1), STRAIGHT), ((1, 0), STRAIGHT))
 
-
-# Steps between neighbours from which on all passes share one table.
-COARSE = 8
-
-
-TABLES = 1 + 3 * 3
+# Distances between neighbours at which each kind has a table of its own. All coarser
+# passes, which have few pixels, share table 0.
+FINE_STEPS = (1, 2, 4)
+TABLES = 1 + len(FINE_STEPS) * len(KINDS)
 
 
 def passes(height, width):
-    """The passes over an image, the coarsest first.
+    """Yields the passes over an image, each twice as fine as three passes before.
+
+    Args:
+        height, width: ints.
 
     Yields:
         `(table, step, rows, columns, neighbours)`: int below `TABLES`; int,
-        pixels from a pixel to its neighbours; slices; offsets, in steps.
+        distance between neighbours in pixels; slices of the pass's pixels;
+        offsets of the neighbours, in steps.
     """
     step = 1 << (max(height, width) - 1).bit_length()
     yield 0, step, slice(0, None, step), slice(0, None, step), ()
     while step > 1:
         step //= 2
-        for kind, ((down, across), neighbours) in enumerate(KINDS):
-            fine = {1: 1, 2: 4, 4: 7}.get(step)
-            table = 0 if fine is None else fine + kind
+        for kind, ((top, left), neighbours) in enumerate(KINDS):
+            table = 0
+            if step in FINE_STEPS:
+                table = 1 + FINE_STEPS.index(step) * len(KINDS) + kind
             rows, columns = (
-                slice(start * step, None, 2 * step) for start in (down, across)
+                slice(start * step, None, 2 * step) for start in (top, left)
             )
             yield table, step, rows, columns, neighbours
 
 
 @dataclass(frozen=True)
 class PixelTables:
-    """What to expect of pixels.
+    """A model of pixels, given their neighbours and a lossy reconstruction.
+
+    The pixels are coded in passes from coarse to fine. The context of a pixel is
+    computed from its neighbours in the passes before, and from the
+    reconstruction.
 
     Args:
-        of_pixels: int `(TABLES, CONTEXTS, 256)`, its last axis a table of
-            `convae_keras.entropy`.
-        way: int, 0 as in drawings or 1 as in photographs.
+        pixel_table: int `(TABLES, CONTEXTS, 256)`, whose last axis is a table of
+            `range_coder`.
+        mode: int, 0 for drawings or 1 for photographs.
     """
 
-    of_pixels: np.ndarray
-    way: int
+    pixel_table: np.ndarray
+    mode: int
 
-    def encode(self, encoder, x, guess):
-        """Packs planes of pixels by an `Encoder`.
+    def encode(self, encoder, x, reconstruction):
+        """Encodes grayscale images.
 
         Args:
             encoder: `Encoder`.
             x: uint8 `(n, height, width)`.
-            guess: uint8 of the same shape, what a model expects; zeros for none.
+            reconstruction: uint8 of the same shape, the output of a model; zeros
+                for none.
         """
-        for table, contexts, symbols in _walk(x, guess, self.way):
-            encoder.add(contexts, symbols, self.of_pixels[table])
+        for table, contexts, symbols in _symbols(x, reconstruction, self.mode):
+            encoder.add(contexts, symbols, self.pixel_table[table])
 
-    def decode(self, decoder, guess):
-        """uint8 of `guess`'s shape, by a `Decoder` of what `encode` packed."""
-        known = np.zeros(guess.shape, "uint8")
-        for table, place, contexts, expected in _passes(known, guess, self.way):
-            symbols = decoder.take(contexts, self.of_pixels[table])
-            known[place] = (symbols + expected) % 256
-        return known
+    def decode(self, decoder, reconstruction):
+        """Decodes grayscale images.
+
+        Args:
+            decoder: `Decoder` of what `encode` encoded.
+            reconstruction: the same as for `encode`.
+
+        Returns:
+            uint8, of the shape of `reconstruction`.
+        """
+        x = np.zeros(reconstruction.shape, "uint8")
+        for table, index, contexts, base in _contexts(x, reconstruction, self.mode):
+            symbols = decoder.take(contexts, self.pixel_table[table])
+            x[index] = (symbols + base) % 256
+        return x
 
 
-def count_pixels(x, guess):
-    """Counts pixels into tables, by which others can be packed.
+def count_pixels(x, reconstruction):
+    """Fits `PixelTables` to images, in the mode that takes fewer bits.
 
     Args:
-        x, guess: as in `PixelTables.encode`, like those to come.
+        x, reconstruction: as in `PixelTables.encode`.
 
     Returns:
-        `PixelTables`, of the way that makes these shorter.
+        `PixelTables`.
     """
-    found = [_count(x, guess, way) for way in range(len(WAYS))]
-    return min(found, key=lambda pair: pair[0])[1]
+    fits = [_count(x, reconstruction, mode) for mode in range(len(MODES))]
+    return min(fits, key=lambda fit: fit[0])[1]
 
 
-def _count(x, guess, way):
-    """How many bits these take, by tables that are counted on them; the tables."""
+def _count(x, reconstruction, mode):
+    """Returns the bits that the images take by tables fitted to them; the tables."""
     seen = [([], []) for _ in range(TABLES)]
-    for table, contexts, symbols in _walk(x, guess, way):
+    for table, contexts, symbols in _symbols(x, reconstruction, mode):
         seen[table][0].append(contexts.ravel())
         seen[table][1].append(symbols.ravel())
     empty = np.zeros(0, "int64")
-    parts = [[np.concatenate([empty, *kept]) for kept in pair] for pair in seen]
-    shape = CONTEXTS, 256
-    tables = [count_table(*part, shape, prior=8.0) for part in parts]
-    total = sum(bits(*p, t).sum() for p, t in zip(parts, tables, strict=True))
-    return total, PixelTables(np.stack(tables), way)
+    pairs = [[np.concatenate([empty, *part]) for part in pair] for pair in seen]
+    tables = [count_table(*pair, (CONTEXTS, 256), PRIOR) for pair in pairs]
+    total = sum(bits(*p, t).sum() for p, t in zip(pairs, tables, strict=True))
+    return total, PixelTables(np.stack(tables), mode)
 
 
-def _walk(x, guess, way):
-    """Each pass's table, contexts and symbols, as a decoder would see them."""
+def _symbols(x, reconstruction, mode):
+    """Yields the table, contexts and symbols of each pass."""
     known = np.zeros(x.shape, "uint8")
-    for table, place, contexts, expected in _passes(known, guess, way):
-        known[place] = x[place]
-        yield table, contexts, (x[place].astype("int64") - expected) % 256
+    for table, index, contexts, base in _contexts(known, reconstruction, mode):
+        known[index] = x[index]
+        yield table, contexts, (x[index].astype("int64") - base) % 256
 
 
-def _passes(known, guess, way):
-    """Each pass's table, place, contexts, and what is taken off its pixels.
+def _contexts(known, reconstruction, mode):
+    """Yields the table, index and contexts of each pass, and a base for its pixels.
 
-    `known` is filled in meanwhile.
+    The symbol of a pixel is its value less the base, modulo 256. The caller
+    fills the pixels of each pass into `known` before it asks for the next.
     """
     _, height, width = known.shape
     for table, step, rows, columns, neighbours in passes(height, width):
-        place = slice(None), rows, columns
+        index = slice(None), rows, columns
         rows, columns = np.arange(height)[rows], np.arange(width)[columns]
         around = [
-            known[:, _moved(rows, down * step, height)][
-                :, :, _moved(columns, across * step, width)
+            known[:, _shift(rows, down * step, height)][
+                :, :, _shift(columns, right * step, width)
             ].astype("int64")
-            for down, across in neighbours
+            for down, right in neighbours
         ]
-        yield table, place, *WAYS[way](guess[place].astype("int64"), around)
+        yield table, index, *MODES[mode](reconstruction[index].astype("int64"), around)
 
 
-def _as_drawings(guess, around):
-    contexts = np.searchsorted(GREYS, guess, side="right")
+def _shift(positions, offset, size):
+    """Adds an offset to positions; at a border, the opposite offset."""
+    shifted = positions + offset
+    outside = (shifted < 0) | (shifted >= size)
+    return np.clip(np.where(outside, positions - offset, shifted), 0, size - 1)
+
+
+def _drawing_contexts(reconstruction, around):
+    contexts = _bin(reconstruction, GRAYS)
     if around:
-        mean = np.searchsorted(GREYS, sum(around) // 4, side="right")
-        spread = np.searchsorted(SPREADS, np.ptp(around, axis=0), side="right")
-        contexts = (contexts * (len(GREYS) + 1) + mean) * (len(SPREADS) + 1) + spread
+        mean = _bin(sum(around) // 4, GRAYS)
+        spread = _bin(np.ptp(around, axis=0), DRAWING_RANGES)
+        contexts = contexts * (len(GRAYS) + 1) + mean
+        contexts = contexts * (len(DRAWING_RANGES) + 1) + spread
     return contexts, 0
 
 
-def _as_photographs(guess, around):
+def _photograph_contexts(reconstruction, around):
     if not around:
-        return np.zeros_like(guess), guess
+        return np.zeros_like(reconstruction), reconstruction
     mean = (sum(around) + 2) // 4
-    offset = np.searchsorted(OFFSETS, guess - mean, side="right")
-    slope = np.searchsorted(SLOPES, np.ptp(around, axis=0), side="right")
-    return slope * (len(OFFSETS) + 1) + offset, mean
+    offset = _bin(reconstruction - mean, OFFSETS)
+    spread = _bin(np.ptp(around, axis=0), PHOTOGRAPH_RANGES)
+    return spread * (len(OFFSETS) + 1) + offset, mean
 
 
-WAYS = _as_drawings, _as_photographs
+def _bin(values, edges):
+    return np.searchsorted(edges, values, side="right")
 
 
-def _moved(places, by, size):
-    """The places next to those; the other way at a border."""
-    moved = places + by
-    outside = (moved < 0) | (moved >= size)
-    return np.clip(np.where(outside, places - by, moved), 0, size - 1)
+MODES = _drawing_contexts, _photograph_contexts

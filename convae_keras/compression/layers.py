@@ -1,61 +1,76 @@
-"""A convolution that gives the same numbers on every machine.
-
-Floating-point sums depend on their order, and that on the processor, the
-backend and the number of threads. Sums of integers below 2**24 do not: float32
-holds them exactly. So here weights, inputs and outputs are integers, and no sum
-can be larger. They are learnt as if they were not (Bengio, Léonard and
-Courville, *Estimating or Propagating Gradients Through Stochastic Neurons*,
-2013, arXiv:1308.3432: the straight-through estimator).
-
-Ballé, Johnston and Minnen, *Integer Networks for Data Compression with
-Latent-Variable Models*, 2019.
-"""
+"""Layers of a codec: integer convolution, entropy bottleneck, entropy tables."""
 
 import keras
 from keras import layers, ops
 
 from convae_keras.compression.entropy_models import CONTEXTS, TABLES
-from convae_keras.validation import expect
+from convae_keras.validation import require
 
-# Weights are integers up to this; those that are learnt are 64 times smaller.
-LARGEST, UNIT = 63, 64
+# Kernels are integers up to MAX_WEIGHT. The trained variable is UNIT times smaller,
+# of the magnitude that initializers and optimizers expect.
+MAX_WEIGHT, UNIT = 63, 64
 
-
-# What float32 holds exactly.
+# float32 represents every integer of smaller magnitude exactly.
 LIMIT = 2**24
+
+# Logistic components in the density of each channel of a code.
+COMPONENTS = 3
 
 
 def round_ste(x):
-    """The nearest whole numbers, with the gradient of `x` itself."""
+    """Rounds to the nearest integer; the gradient is that of `x` (straight-through)."""
     return x + ops.stop_gradient(ops.round(x) - x)
 
 
-@keras.saving.register_keras_serializable("convae_keras", name="ExactConv2D")
+@keras.saving.register_keras_serializable("convae_keras")
 class IntegerConv2D(layers.Layer):
-    """Convolution of whole numbers, whose outputs are whole numbers in [0, 255].
+    """Convolution with integer weights, inputs and outputs.
 
-    `clip(round((kernel * x + bias) / 2**shift), 0, 255)`: with weights up to 63
-    and inputs up to `largest` there is no sum that float32 does not hold.
+    Computes `clip(round((kernel * x + bias) / 2**shift), 0, 255)`. The result is
+    the same on every processor and backend, with any number of threads: a
+    floating-point sum depends on the order of its terms, but no sum here reaches
+    2**24, and float32 holds integers below that exactly. Trained with the
+    straight-through estimator.
 
     Args:
-        filters: int.
-        kernel_size: odd int; borders are filled with 0.
-        shift: int, by how many bits the sum is made smaller.
-        largest: int, no input is larger in magnitude.
-        pixels: bool, whether these are a picture's. Then what is cut off at 0
-            and 255 still learns, or a pixel might stay black for ever.
+        filters: int, number of output channels.
+        kernel_size: odd int, side of the square kernel; borders are padded with
+            zeros.
+        shift: int, right shift of the accumulator, in bits.
+        largest: int, upper bound of the inputs' magnitude.
+        pixels: bool, whether the outputs are pixels. Then outputs that are
+            clipped have a gradient too: without one, a pixel that is black
+            once would stay black.
+        dtype: `"float32"`, whatever the global policy is: half precision would
+            not be exact.
+        **kwargs: `name` and so on, as for every layer.
+
+    Input shape:
+        float32 `(n, height, width, channels)`, integers.
+
+    Output shape:
+        float32 `(n, height, width, filters)`, integers in [0, 255].
 
     Raises:
-        ValueError: at `build`, if a sum could be too large.
+        ValueError: at `build`, if a sum could reach 2**24.
 
-    Input shape: float32 `(n, height, width, channels)`, whole numbers.
-    Output shape: float32 `(n, height, width, filters)`, whole numbers.
+    References:
+        - [Ballé et al., 2019](https://openreview.net/forum?id=S1zz2i0cY7)
+        - [Bengio et al., 2013](https://arxiv.org/abs/1308.3432), the
+          straight-through estimator
     """
 
     def __init__(
-        self, filters, kernel_size=3, shift=6, largest=255, pixels=False, **kwargs
+        self,
+        filters,
+        kernel_size=3,
+        shift=6,
+        largest=255,
+        pixels=False,
+        dtype="float32",
+        **kwargs,
     ):
-        super().__init__(**kwargs)
+        super().__init__(dtype=dtype, **kwargs)
         self.filters = filters
         self.kernel_size = kernel_size
         self.shift = shift
@@ -64,10 +79,13 @@ class IntegerConv2D(layers.Layer):
 
     def build(self, input_shape):
         fan_in = self.kernel_size**2 * input_shape[-1]
-        # Half of it for the sum, half for the bias.
-        most = LIMIT // (LARGEST * self.largest)
-        wanted = f"{most} products in a sum at most, or it is not exact"
-        expect(fan_in < most, "input_shape", wanted, f"{fan_in} of {input_shape}")
+        # Half of the range is for the products, half for the bias.
+        limit = LIMIT // (MAX_WEIGHT * self.largest)
+        require(
+            fan_in < limit,
+            f"`kernel_size**2 * channels` must be below {limit}, or float32 sums are "
+            f"not exact. Received: {fan_in}, for inputs of shape {input_shape}",
+        )
         self.kernel = self.add_weight(
             name="kernel",
             shape=(fan_in, self.filters),
@@ -78,40 +96,43 @@ class IntegerConv2D(layers.Layer):
         )
 
     def call(self, x, training=False):
-        kernel = ops.clip(round_ste(UNIT * self.kernel), -LARGEST, LARGEST)
-        room = LIMIT - 1 - LARGEST * self.largest * kernel.shape[0]
-        bias = ops.clip(round_ste(UNIT * self.largest * self.bias), -room, room)
-        total = self._convolved(x, kernel, training) + bias
+        kernel = ops.clip(round_ste(UNIT * self.kernel), -MAX_WEIGHT, MAX_WEIGHT)
+        max_bias = LIMIT - 1 - MAX_WEIGHT * self.largest * kernel.shape[0]
+        bias = round_ste(UNIT * self.largest * self.bias)
+        total = self._convolve(x, kernel, training) + ops.clip(
+            bias, -max_bias, max_bias
+        )
         scaled = total / 2.0**self.shift
-        whole = ops.clip(ops.floor(scaled + 0.5), 0, 255)
-        learning = scaled if self.pixels else ops.clip(scaled, 0, 255)
-        return learning + ops.stop_gradient(whole - learning)
+        rounded = ops.clip(ops.floor(scaled + 0.5), 0, 255)
+        differentiable = scaled if self.pixels else ops.clip(scaled, 0, 255)
+        return differentiable + ops.stop_gradient(rounded - differentiable)
 
-    def _convolved(self, x, kernel, training):
+    def _convolve(self, x, kernel, training):
         if self.kernel_size == 1:
             return ops.matmul(x, kernel)
         channels, size = x.shape[-1], self.kernel_size
-        if training:  # the last bit does not count, and some compute by fractions
+        # Convolution algorithms such as Winograd's use fractions. In training, that
+        # does no harm; else, the convolution is a matrix product of integers.
+        if training:
             kernel = ops.reshape(kernel, (size, size, channels, self.filters))
             return ops.conv(x, kernel, padding="same")
-        if self.filters >= channels:  # what is laid out is then the smaller
-            return ops.matmul(ops.concatenate(self._moved(x), axis=-1), kernel)
+        if self.filters >= channels:  # then shifting the inputs takes less memory
+            return ops.matmul(ops.concatenate(self._shifts(x), axis=-1), kernel)
         kernel = ops.reshape(kernel, (size**2, channels, self.filters))
         kernel = ops.reshape(ops.transpose(kernel, (1, 0, 2)), (channels, -1))
-        products = self._moved(ops.matmul(x, kernel))
+        products = self._shifts(ops.matmul(x, kernel))
         width = self.filters
-        parts = (p[..., i * width : (i + 1) * width] for i, p in enumerate(products))
-        return sum(parts)
+        return sum(p[..., i * width : (i + 1) * width] for i, p in enumerate(products))
 
-    def _moved(self, x):
-        """What lies under each number of the kernel, at every place."""
-        reach, (height, width) = self.kernel_size // 2, ops.shape(x)[1:3]
-        padded = ops.pad(x, [[0, 0], [reach, reach], [reach, reach], [0, 0]])
-        moves = range(self.kernel_size)
+    def _shifts(self, x):
+        """Returns, for each entry of the kernel, `x` shifted to be multiplied by it."""
+        margin, (height, width) = self.kernel_size // 2, ops.shape(x)[1:3]
+        padded = ops.pad(x, [[0, 0], [margin, margin], [margin, margin], [0, 0]])
+        offsets = range(self.kernel_size)
         return [
-            padded[:, down : down + height, across : across + width]
-            for down in moves
-            for across in moves
+            padded[:, top : top + height, left : left + width]
+            for top in offsets
+            for left in offsets
         ]
 
     def get_config(self):
@@ -119,99 +140,113 @@ class IntegerConv2D(layers.Layer):
         return super().get_config() | {name: getattr(self, name) for name in names}
 
 
-@keras.saving.register_keras_serializable("convae_keras", name="SideBySide")
+@keras.saving.register_keras_serializable("convae_keras")
 class DepthToSpace(layers.Layer):
-    """Lays four channels of a position side by side, as two rows of two pixels.
+    """Rearranges four channels of a position into two rows of two pixels.
 
-    Input shape: `(n, height, width, 4 * channels)`.
-    Output shape: `(n, 2 * height, 2 * width, channels)`.
+    Input shape:
+        `(n, height, width, 4 * channels)`.
+
+    Output shape:
+        `(n, 2 * height, 2 * width, channels)`.
     """
 
     def call(self, x):
         return ops.depth_to_space(x, 2)
 
 
-# Logistic curves of which a channel's density is mixed.
-CURVES = 3
-
-
-@keras.saving.register_keras_serializable("convae_keras", name="WholeCode")
+@keras.saving.register_keras_serializable("convae_keras")
 class EntropyBottleneck(layers.Layer):
-    """Rounds a code, and adds to the loss what it would take to write it down.
+    """Rounds a code to integers, and adds its rate to the loss.
 
-    The bits are those under a density that is learnt with the code: for each
-    channel a mixture of logistic curves. In training the code they are counted
-    for is not rounded but shaken by noise as wide as a step of rounding, which
-    has the same density at whole numbers, and a slope.
+    The rate is the number of bits that the code takes under a density learned
+    with it: for each channel, a mixture of logistic distributions. In training
+    it is the rate of the code with uniform noise added, one rounding step wide:
+    the density of that agrees with the probabilities of the rounded code at the
+    integers, and it has a gradient.
 
     Args:
-        pixels: int, how many pixels of the image one position of the code
-            stands for.
-        price: float, what a bit a pixel costs, in units of the loss.
-        largest: int, what lies farther from 0 is brought back to it.
-        seed: int, of the noise.
+        pixels: int, pixels of the image for each position of the code.
+        rate_weight: float, weight λ of the rate in the loss `-PSNR + λ·bpp`,
+            where bpp is bits per pixel. Larger values give smaller files.
+            (CompressAI's `lmbda` weights the distortion instead.)
+        largest: int, codes are clipped to `[-largest, largest]`.
+        seed: int, for the noise.
+        dtype: `"float32"`, whatever the global policy is: the codes and the
+            loss need it.
+        **kwargs: `name` and so on, as for every layer.
 
-    Input shape: float `(n, …, channels)`.
-    Output shape: the same, whole numbers from `-largest` to `largest`.
+    Input shape:
+        float `(n, …, channels)`.
 
-    Reference:
+    Output shape:
+        float32, the same, integers from `-largest` to `largest`.
+
+    References:
         - [Ballé et al., 2017](https://arxiv.org/abs/1611.01704)
     """
 
-    def __init__(self, pixels, price, largest=15, seed=0, **kwargs):
-        super().__init__(**kwargs)
+    def __init__(
+        self, pixels, rate_weight, largest=15, seed=0, dtype="float32", **kwargs
+    ):
+        super().__init__(dtype=dtype, **kwargs)
         self.pixels = pixels
-        self.price = price
+        self.rate_weight = rate_weight
         self.largest = largest
         self.seed = seed
-        self.random = keras.random.SeedGenerator(seed)
+        self.seed_generator = keras.random.SeedGenerator(seed)
 
     def build(self, input_shape):
-        shape = (input_shape[-1], CURVES)
-        spread = keras.initializers.RandomNormal(stddev=0.5, seed=self.seed)
-        self.centre = self.add_weight(name="centre", shape=shape, initializer=spread)
-        self.width = self.add_weight(name="width", shape=shape, initializer="zeros")
-        self.share = self.add_weight(name="share", shape=shape, initializer="zeros")
+        shape = (input_shape[-1], COMPONENTS)
+        normal = keras.initializers.RandomNormal(stddev=0.5, seed=self.seed)
+        self.loc = self.add_weight(name="loc", shape=shape, initializer=normal)
+        self.log_scale = self.add_weight(
+            name="log_scale", shape=shape, initializer="zeros"
+        )
+        self.logits = self.add_weight(name="logits", shape=shape, initializer="zeros")
 
     def call(self, x, training=False):
-        whole = ops.clip(round_ste(x), -self.largest, self.largest)
-        shaken = whole
+        rounded = ops.clip(round_ste(x), -self.largest, self.largest)
+        noisy = rounded
         if training:
-            noise = keras.random.uniform(ops.shape(x), -0.5, 0.5, seed=self.random)
-            shaken = x + noise
-        bits_a_pixel = ops.mean(ops.sum(self._bits(shaken), axis=-1)) / self.pixels
-        self.add_loss(self.price * bits_a_pixel)
-        return whole
+            noisy = x + keras.random.uniform(
+                ops.shape(x), -0.5, 0.5, seed=self.seed_generator
+            )
+        bits_per_pixel = ops.mean(ops.sum(self._bits(noisy), axis=-1)) / self.pixels
+        self.add_loss(self.rate_weight * bits_per_pixel)
+        return rounded
 
     def _bits(self, x):
-        above, below = self._below(x + 0.5), self._below(x - 0.5)
-        return -ops.log2(ops.maximum(above - below, 1e-6))
+        likelihood = self._cdf(x + 0.5) - self._cdf(x - 0.5)
+        return -ops.log2(ops.maximum(likelihood, 1e-6))
 
-    def _below(self, x):
-        """The share of the density that lies below."""
-        steps = (ops.expand_dims(x, -1) - self.centre) * ops.exp(-self.width)
-        return ops.sum(ops.sigmoid(steps) * ops.softmax(self.share), axis=-1)
+    def _cdf(self, x):
+        """Returns the cumulative distribution function of the mixture."""
+        z = (ops.expand_dims(x, -1) - self.loc) * ops.exp(-self.log_scale)
+        return ops.sum(ops.sigmoid(z) * ops.softmax(self.logits), axis=-1)
 
     def get_config(self):
-        names = ("pixels", "price", "largest", "seed")
+        names = ("pixels", "rate_weight", "largest", "seed")
         return super().get_config() | {name: getattr(self, name) for name in names}
 
 
-@keras.saving.register_keras_serializable("convae_keras", name="Tables")
+@keras.saving.register_keras_serializable("convae_keras")
 class EntropyTables(layers.Layer):
-    """Keeps the tables of `convae_keras.entropy` with a model; hands on its input.
+    """Stores the probability tables of a codec with its model; returns its input.
 
-    They are weights that are counted, not learnt: whole numbers.
+    The tables are integer weights that are not trained: `fit_tables` counts them.
 
     Args:
-        groups: int, how many groups of codes there are.
-        symbols: int, how many values a number of the code can have.
+        groups: int, number of groups that codes are sorted into.
+        symbols: int, number of values that an element of a code can have.
+        **kwargs: `name` and so on, as for every layer.
 
     Attributes:
-        groups_table, codes_table: `(1, groups)` and `(groups, channels, symbols)`, of
-            `convae_keras.groups`.
-        pixels_table, way_table: `(TABLES, CONTEXTS, 256)` and `(1,)`, of
-            `convae_keras.interleave`.
+        shape_of_codes: `(groups, symbols)`.
+        group_table, code_table: int32 `(1, groups)` and `(groups, channels,
+            symbols)`, of `CodeTables`.
+        pixel_table, mode_table: int32 `(TABLES, CONTEXTS, 256)` and `(1,)`, of
+            `PixelTables`.
     """
 
     def __init__(self, groups, symbols, **kwargs):
@@ -220,12 +255,15 @@ class EntropyTables(layers.Layer):
 
     def build(self, input_shape):
         groups, symbols = self.shape_of_codes
-        shapes = {"groups": (1, groups), "codes": (groups, input_shape[-1], symbols)}
-        shapes |= {"pixels": (TABLES, CONTEXTS, 256), "way": (1,)}
-        whole = {"initializer": "zeros", "dtype": "int32", "trainable": False}
-        for name, shape in shapes.items():
-            weight = self.add_weight(name=name, shape=shape, **whole)
-            setattr(self, f"{name}_table", weight)
+        self.group_table = self._add_table("groups", (1, groups))
+        shape = groups, input_shape[-1], symbols
+        self.code_table = self._add_table("codes", shape)
+        self.pixel_table = self._add_table("pixels", (TABLES, CONTEXTS, 256))
+        self.mode_table = self._add_table("mode", (1,))
+
+    def _add_table(self, name, shape):
+        options = {"initializer": "zeros", "dtype": "int32", "trainable": False}
+        return self.add_weight(name=name, shape=shape, **options)
 
     def call(self, x):
         return x
@@ -233,3 +271,34 @@ class EntropyTables(layers.Layer):
     def get_config(self):
         groups, symbols = self.shape_of_codes
         return super().get_config() | {"groups": groups, "symbols": symbols}
+
+
+# The same layers under the names that they had in earlier files. These are classes
+# and not other names for the same ones, because Keras looks for the weights of a
+# layer under the name of its class.
+
+
+@keras.saving.register_keras_serializable("convae_keras")
+class ExactConv2D(IntegerConv2D):
+    """`IntegerConv2D` in files of earlier versions."""
+
+
+@keras.saving.register_keras_serializable("convae_keras")
+class SideBySide(DepthToSpace):
+    """`DepthToSpace` in files of earlier versions."""
+
+
+@keras.saving.register_keras_serializable("convae_keras")
+class WholeCode(EntropyBottleneck):
+    """`EntropyBottleneck` in files of earlier versions."""
+
+    @classmethod
+    def from_config(cls, config):
+        price = {"rate_weight": config["price"]} if "price" in config else {}
+        config = {key: value for key, value in config.items() if key != "price"}
+        return super().from_config(config | price)
+
+
+@keras.saving.register_keras_serializable("convae_keras")
+class Tables(EntropyTables):
+    """`EntropyTables` in files of earlier versions."""

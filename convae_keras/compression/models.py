@@ -1,4 +1,6 @@
-"""Autoencoders whose code is whole numbers, paid for by the bit."""
+"""Learned image compression: a quantized latent and a rate–distortion loss."""
+
+import contextlib
 
 import keras
 import numpy as np
@@ -12,19 +14,21 @@ from convae_keras.compression.layers import (
 )
 from convae_keras.layers import CropLike
 from convae_keras.models import Autoencoder, conv_autoencoder
-from convae_keras.validation import expect
+from convae_keras.validation import require
 
-# Groups into which codes are sorted, each with its own tables.
+# Groups that codes are sorted into, each with tables of its own.
 GROUPS = 64
+
+RATE_WEIGHT = 50.0
 
 
 @keras.saving.register_keras_serializable(package="convae_keras")
 class Codec(Autoencoder):
-    """An autoencoder that keeps with it the tables by which its codes are packed."""
+    """An autoencoder that stores the probability tables for coding its codes."""
 
     @property
     def tables(self):
-        """The `Tables` layer."""
+        """The `EntropyTables` layer."""
         return self.decoder.get_layer("tables")
 
 
@@ -32,34 +36,40 @@ def conv_codec(
     image_shape=(28, 28, 1),
     *,
     latent_dim=32,
-    price=50.0,
+    rate_weight=None,
     filters=(32, 64),
     code_filters=(64, 64),
     largest=15,
     seed=None,
+    price=None,
 ):
-    """Builds a convolutional autoencoder that compresses.
+    """Builds a convolutional autoencoder for image compression.
 
-    Its encoder is the reference network's, and ends in rounding. Its decoder
-    computes in whole numbers, so that every machine gets the same image out of
-    the same code.
+    The encoder is that of the reference network, with a code that is rounded to
+    integers. The decoder computes with integers, so that every machine decodes
+    the same image. All layers compute in float32, whatever the global dtype
+    policy is: half precision would not be exact.
 
     Args:
-        image_shape: `(height, width, channels)`; with None for height and width
-            it takes images of any size, and its code has rows and columns.
-        latent_dim: int, numbers of the code, at each of its positions.
-        price: float, how many decibels a bit a pixel has to be worth. The
-            higher, the smaller the code.
+        image_shape: `(height, width, channels)`. With None for height and width
+            the codec takes images of any size, and its code has rows and
+            columns.
+        latent_dim: int, elements of the code, at each of its positions.
+        rate_weight: float, weight λ of the rate in the loss `-PSNR + λ·bpp`,
+            where bpp is bits per pixel; None for 50. Larger values give smaller
+            files. (CompressAI's `lmbda` weights the distortion instead.)
         filters, code_filters: as in `conv_autoencoder`.
-        largest: int, numbers of the code lie in `[-largest, largest]`.
+        largest: int from 1 to 127, codes are in `[-largest, largest]`.
         seed: int for the same initial weights at every call, or None.
+        price: the earlier name of `rate_weight`.
 
     Returns:
-        An uncompiled functional `Codec`, to be trained with `loss="psnr"`; then
-        `fit_tables` has to count its codes.
+        An uncompiled functional `Codec`. Train it with `loss="psnr"`, then call
+        `fit_tables`. Input and output: float32 `(n, *image_shape)` in [0, 1].
 
     Raises:
-        ValueError: for sizes that do not exist or fit.
+        ValueError: for invalid sizes or weights, or for both `rate_weight` and
+            `price`.
 
     References:
         - [Ballé et al., 2017](https://arxiv.org/abs/1611.01704)
@@ -71,40 +81,81 @@ def conv_codec(
     >>> codec.encoder.output_shape
     (None, 16)
     """
-    _check(latent_dim, price, largest)
-    image_shape = tuple(image_shape)
-    sizes = {"filters": filters, "code_filters": code_filters}
-    base = conv_autoencoder(
-        "reference", image_shape=image_shape, latent_dim=None, seed=seed, **sizes
-    ).encoder
-    x, any_size = base.output, None in image_shape
-    pixels = 4 ** len(filters) if any_size else image_shape[0] * image_shape[1]
-    if not any_size:
+    rate_weight = _rate_weight(rate_weight, price)
+    _check(latent_dim, largest)
+    image_shape, filters = tuple(image_shape), tuple(filters)
+    with _float32_policy():
+        base = conv_autoencoder(
+            "reference",
+            image_shape=image_shape,
+            latent_dim=None,
+            filters=filters,
+            code_filters=code_filters,
+            seed=seed,
+        ).encoder
+        options = {"rate_weight": rate_weight, "largest": largest, "seed": seed or 0}
+        encoder = _encoder(base, latent_dim, image_shape, filters, options)
+        decoder = _decoder(encoder, base, image_shape, filters, largest)
+        inputs = keras.Input(image_shape, name="images")
+        outputs = CropLike(name="crop")(decoder(encoder(inputs)), inputs)
+        return Codec(inputs, outputs, name="codec")
+
+
+def _rate_weight(rate_weight, price):
+    require(
+        rate_weight is None or price is None,
+        "`price` is the earlier name of `rate_weight`: only one of them can be given. "
+        f"Received: rate_weight={rate_weight}, price={price}",
+    )
+    name, value = ("rate_weight", rate_weight) if price is None else ("price", price)
+    value = RATE_WEIGHT if value is None else value
+    require(
+        0 <= value < np.inf,
+        f"`{name}` must be a non-negative number. Received: {value}",
+    )
+    return value
+
+
+def _check(latent_dim, largest):
+    require(
+        isinstance(latent_dim, int) and latent_dim > 0,
+        f"`latent_dim` must be a positive int. Received: {latent_dim}",
+    )
+    require(
+        isinstance(largest, int) and 0 < largest < 128,
+        f"`largest` must be an int from 1 to 127. Received: {largest}",
+    )
+
+
+@contextlib.contextmanager
+def _float32_policy():
+    """Sets the global dtype policy to float32 for the time of a `with` block."""
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float32")
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(policy)
+
+
+def _encoder(base, latent_dim, image_shape, filters, options):
+    x = base.output
+    if None in image_shape:
+        pixels = 4 ** len(filters)
+    else:
+        pixels = image_shape[0] * image_shape[1]
         x = layers.Flatten(name="flatten")(x)
     x = layers.Dense(latent_dim, name="code")(x)
-    x = EntropyBottleneck(pixels, price, largest, seed=seed or 0, name="whole")(x)
-    encoder = keras.Model(base.input, x, name="encoder")
-    decoder = _decoder(
-        x.shape[1:], base.output.shape[1:], image_shape, filters, largest
-    )
-    inputs = keras.Input(image_shape, name="images")
-    outputs = CropLike(name="crop")(decoder(encoder(inputs)), inputs)
-    return Codec(inputs, outputs, name="codec")
+    x = EntropyBottleneck(pixels, **options, name="whole")(x)
+    return keras.Model(base.input, x, name="encoder")
 
 
-def _check(latent_dim, price, largest):
-    expect(0 <= price < np.inf, "price", "0 or larger", price)
-    whole = isinstance(latent_dim, int) and latent_dim > 0
-    expect(whole, "latent_dim", "a positive int", latent_dim)
-    whole = isinstance(largest, int) and 0 < largest < 128
-    expect(whole, "largest", "an int from 1 to 127", largest)
-
-
-def _decoder(code_shape, bottom_shape, image_shape, filters, largest):
+def _decoder(encoder, base, image_shape, filters, largest):
+    code_shape, bottom_shape = encoder.output_shape[1:], base.output_shape[1:]
     x = inputs = keras.Input(code_shape, name="codes")
     x = EntropyTables(GROUPS, 2 * largest + 1, name="tables")(x)
     height, width, channels = bottom_shape
-    # The sums of small numbers by which the code is told are not divided by as much.
+    # Codes are small, so are their sums: a smaller shift keeps their resolution.
     first = {"kernel_size": 1, "shift": 2, "largest": largest, "name": "first"}
     if len(code_shape) == 1:
         x = layers.Reshape((1, 1, code_shape[0]), name="single")(x)

@@ -1,8 +1,8 @@
-"""Whole numbers as bytes: range coding, by tables that are whole numbers too.
+"""Range coding of integers, with probability tables of integers.
 
-A table says for each context how often each symbol is to be expected there. It
-holds integers that sum to a power of two, so that what a coder makes of it is
-the same on every machine. The coder is that of the `constriction` library.
+A table holds, for each context, how often each symbol is expected there: integers
+that sum to a power of two, so that every machine derives the same code from them.
+The coder is that of the `constriction` library.
 
 Martin, *Range encoding*, 1979; Bamler, *Understanding entropy coding with
 asymmetric numeral systems*, 2022, arXiv:2201.01741.
@@ -11,49 +11,55 @@ asymmetric numeral systems*, 2022, arXiv:2201.01741.
 import numpy as np
 from constriction import stream
 
-from convae_keras.validation import expect
+from convae_keras.validation import require
 
-# What the numbers of one context sum to.
+# The sum of each row of a table.
 TOTAL = 2**15
+
+# Fewer symbols than TOTAL, so that each can have a probability that is not 0.
+MAX_SYMBOLS = TOTAL // 4
 
 
 def count_table(contexts, symbols, shape, prior=0.5):
-    """Counts symbols, context by context, into a table.
+    """Counts symbols by context into a probability table.
 
-    Where a context was seen rarely, what all of them have in common counts more.
+    The counts over all contexts are the prior of each context: where a context
+    was rarely seen, they dominate.
 
     Args:
-        contexts: int array, any shape, from 0 on.
-        symbols: int array of the same shape, from 0 on.
-        shape: `(contexts, symbols)`, how many there may be of both.
-        prior: float, how many symbols the common counts are worth.
+        contexts: int array of any shape, in `[0, shape[0])`.
+        symbols: int array of the same shape, in `[0, shape[1])`.
+        shape: `(contexts, symbols)`, the number of both.
+        prior: float, weight of the prior, in symbols.
 
     Returns:
-        uint16 `shape`, rows that sum to `TOTAL`, no number 0.
+        uint16 `shape`, all positive, rows that sum to `TOTAL`.
 
     Raises:
-        ValueError: for fewer than two symbols, or too many for such a row.
+        ValueError: for fewer than 2 or more than 8192 symbols.
     """
-    most = TOTAL // 4
-    expect(2 <= shape[1] <= most, "shape", f"from 2 to {most} symbols", shape)
+    require(
+        2 <= shape[1] <= MAX_SYMBOLS,
+        f"`shape` must have 2 to {MAX_SYMBOLS} symbols. Received: {shape}",
+    )
     flat = np.ravel(contexts) * shape[1] + np.ravel(symbols)
     counts = np.bincount(flat, minlength=np.prod(shape)).reshape(shape)
     common = counts.sum(axis=0) + 0.5
     counts = counts + prior * common / common.sum()
-    shares = counts / counts.sum(axis=1, keepdims=True)
-    table = 1 + np.floor(shares * (TOTAL - shape[1])).astype("int64")
+    probabilities = counts / counts.sum(axis=1, keepdims=True)
+    table = 1 + np.floor(probabilities * (TOTAL - shape[1])).astype("int64")
     rest = TOTAL - table.sum(axis=1)
     table[np.arange(shape[0]), table.argmax(axis=1)] += rest
     return table.astype("uint16")
 
 
 def bits(contexts, symbols, table):
-    """How many bits the symbols take, by the table alone: float, of their shape."""
+    """Returns the information content of each symbol, in bits: float64."""
     return np.log2(TOTAL / table[contexts, symbols].astype("float64"))
 
 
 class Encoder:
-    """Packs symbols, group after group, first in, first out.
+    """Encodes symbols into bytes, to be decoded in the same order.
 
     Example:
 
@@ -68,53 +74,72 @@ class Encoder:
         self._coder = stream.queue.RangeEncoder()
 
     def add(self, contexts, symbols, table):
-        """Packs symbols, of the same shape as their contexts."""
+        """Encodes symbols.
+
+        Args:
+            contexts, symbols: int arrays of the same shape.
+            table: int `(contexts, symbols)`, as `count_table` returns it.
+        """
         symbols = np.ravel(symbols).astype("int32")
-        for row, places in _groups(contexts):
-            self._coder.encode(symbols[places], _model(table[row]))
+        for context, positions in _positions(contexts):
+            self._coder.encode(symbols[positions], _categorical(table[context]))
 
     def finish(self):
-        """bytes, all that was packed."""
+        """Returns everything encoded, as bytes."""
         return self._coder.get_compressed().astype("<u4").tobytes()
 
 
 class Decoder:
-    """Unpacks what an `Encoder` packed, with the same contexts and tables.
+    """Decodes what an `Encoder` encoded, given the same contexts and tables.
 
     Args:
-        data: bytes. Damaged ones give other symbols of the table, no error.
+        data: bytes. Corrupted ones are decoded to other symbols of the table,
+            or raise a `ValueError`.
 
     Raises:
-        ValueError: for a number of bytes that no `Encoder` makes.
+        ValueError: if the number of bytes is not a multiple of 4.
     """
 
     def __init__(self, data):
-        whole = len(data) % 4 == 0
-        expect(whole, "data", "a multiple of 4 bytes", len(data))
+        require(
+            len(data) % 4 == 0,
+            f"`data` must have a multiple of 4 bytes. Received: {len(data)}",
+        )
         self._coder = stream.queue.RangeDecoder(
             np.frombuffer(data, "<u4").astype("uint32")
         )
 
     def take(self, contexts, table):
-        """int32 symbols, of the shape of their contexts."""
+        """Decodes one symbol for each context.
+
+        Args:
+            contexts, table: as in `Encoder.add`.
+
+        Returns:
+            int32 symbols, of the shape of `contexts`.
+
+        Raises:
+            ValueError: if the data cannot be decoded.
+        """
         symbols = np.empty(np.size(contexts), "int32")
-        for row, places in _groups(contexts):
+        for context, positions in _positions(contexts):
+            model = _categorical(table[context])
             try:
-                symbols[places] = self._coder.decode(_model(table[row]), len(places))
-            except AssertionError as error:  # constriction, on data of no encoder
-                raise ValueError(f"Data that cannot be decoded: {error}") from error
+                symbols[positions] = self._coder.decode(model, len(positions))
+            except AssertionError as error:  # what constriction raises
+                raise ValueError(f"The data cannot be decoded: {error}") from error
         return symbols.reshape(np.shape(contexts))
 
 
-def _groups(contexts):
-    """Each context that there is, and where."""
+def _positions(contexts):
+    """Yields each context that occurs, and its positions in the flat array."""
     contexts = np.ravel(contexts)
     order = np.argsort(contexts, kind="stable")
-    rows, starts = np.unique(contexts[order], return_index=True)
+    found, starts = np.unique(contexts[order], return_index=True)
     ends = [*starts[1:], len(order)]
-    for row, start, end in zip(rows, starts, ends, strict=False):
-        yield row, order[start:end]
+    for context, start, end in zip(found, starts, ends, strict=False):
+        yield context, order[start:end]
 
 
-def _model(row):
+def _categorical(row):
     return stream.model.Categorical(row.astype("float64") / TOTAL, perfect=False)

@@ -1,4 +1,4 @@
-"""Image files packed into one `.cae` file."""
+"""Image files in one `.cae` file: compresses, decompresses and describes them."""
 
 import itertools
 import warnings
@@ -12,105 +12,113 @@ from convae_keras.compression.bitstream import check_size, pack, unpack
 from convae_keras.compression.container import (
     Block,
     Container,
-    DamagedFile,
+    InvalidFile,
     write_container,
 )
 from convae_keras.data.image_files import (
-    MODES,
+    SILENT_UP_TO,
     as_mode,
     check_not_existing,
     check_paths,
     images_in,
+    mode_of,
     open_image,
     skipped_message,
 )
 from convae_keras.saving import atomic_write, fingerprint
-from convae_keras.validation import check_images, expect, format_shape
+from convae_keras.validation import check_images, format_shape, require
 
-# Images, and pixels, that are packed together.
+# Images and pixels of a block, at most: what is in memory at once.
 BLOCK_IMAGES, BLOCK_PIXELS = 2000, 2**24
 
+# What Pillow raises for a file that it cannot read.
+READ_ERRORS = ValueError, OSError, SyntaxError, Image.DecompressionBombError
 
-ANY_FILE = ValueError, OSError, SyntaxError, Image.DecompressionBombError
 
+def compress(codec, source, destination, *, lossless=False, overwrite=False):
+    """Compresses images into a `.cae` file.
 
-def compress(codec, source, destination, lossless=False, overwrite=False):
-    """Packs images into a `.cae` file.
-
-    Only a block of them is in memory. Images that the codec does not take are
-    left out, and a warning names them: of another size than a codec of one size
-    wants, or, if nothing may be lost, of a kind that would have to be changed.
+    Only one block of images is in memory at a time. Images that do not fit are
+    skipped, and a warning names them: of another size than a codec of one size
+    takes, or, in lossless mode, of a kind that would have to be converted.
 
     Args:
-        codec: `Codec` whose tables are fitted.
+        codec: `Codec` with fitted tables.
         source: path of an image, of a folder of images, or of an `.npy` with
             uint8 `(n, height, width)` or `(n, height, width, channels)`.
-        destination: path of the `.cae` file. It is whole under its name, or not
-            there.
-        lossless: bool, whether they are to come back as they are.
-        overwrite: bool, whether a file that exists may be replaced.
+        destination: path of the `.cae` file, which appears when it is complete.
+        lossless: bool, whether `decompress` is to restore every pixel.
+        overwrite: bool, whether an existing file may be replaced.
 
     Returns:
-        `(count, skipped)`: int, how many images are in the file; dict from the
-        path of each that is not to why not.
+        `(count, skipped)`: int, number of images in the file; dict from the path
+        of each skipped image to the reason.
 
     Raises:
-        ValueError: before any work, if there is nothing to read, or a file in
-            the way; and if no image at all could be packed.
+        ValueError: before any work, if there is nothing to read or a file
+            exists; and if no image at all could be compressed.
     """
     check_paths(source, destination)
     source, destination = Path(source), Path(destination)
-    is_cae = destination.suffix == ".cae" and not destination.is_dir()
-    expect(is_cae, "destination", "a name like images.cae", f"'{destination}'")
+    require(
+        destination.suffix == ".cae" and not destination.is_dir(),
+        f"`destination` must be a file name that ends in .cae. Received: {destination}",
+    )
     check_not_existing([destination], overwrite)
     names, skipped = [], {}
     if source.suffix == ".npy":
-        batches, names = _from_array(codec, source), None
+        batches, names = _batches_of_array(codec, source), None
     else:
-        batches = _from_files(codec, source, lossless, names, skipped)
+        batches = _batches_of_files(codec, source, lossless, names, skipped)
     batches = iter(batches)
     first = next(batches, None)
-    count = 0 if names is None else len(names)
-    message = skipped_message(skipped, len(skipped) + count, source)
-    expect(first is not None, "source", "images that this codec takes", message)
-    counts = []
+    require(
+        first is not None,
+        "`source` must have images that fit the codec. "
+        + skipped_message(skipped, len(skipped), source),
+    )
+    count = 0
 
     def blocks():
+        nonlocal count
         for x in itertools.chain([first], batches):
-            counts.append(len(x))
+            count += len(x)
             yield Block(*x.shape, pack(codec, x, lossless))
 
     destination.parent.mkdir(parents=True, exist_ok=True)
     mode = "lossless" if lossless else "lossy"
     write_container(destination, mode, fingerprint(codec), blocks(), names)
     if skipped:
-        message = skipped_message(skipped, len(skipped) + sum(counts), source)
+        message = skipped_message(skipped, len(skipped) + count, source)
         warnings.warn(message, stacklevel=2)
-    return sum(counts), skipped
+    return count, skipped
 
 
-def _from_array(codec, path):
-    """Blocks of an array on the disk."""
+def _batches_of_array(codec, path):
+    """Returns batches of the images in an `.npy`, which is not read at once."""
     try:
         array = np.load(path, mmap_mode="r")
     except (OSError, ValueError, EOFError) as error:
-        message = f"Expected an .npy of images. Received: '{path}' ({error})"
+        message = f"`source` must be an .npy of images. Received: {path} ({error})"
         raise ValueError(message) from error
     x = check_images(array, "source")
-    expect(x.dtype == "uint8", "source", "uint8 images", x.dtype)
+    require(
+        x.dtype == "uint8", f"`source` must have dtype uint8. Received: {array.dtype}"
+    )
     check_size(codec, x.shape, "source")
     size = max(1, min(BLOCK_IMAGES, BLOCK_PIXELS // x[0].size))
     return (x[start : start + size] for start in range(0, len(x), size))
 
 
-def _from_files(codec, source, lossless, names, skipped):
-    """Blocks of images of one size; `names` and `skipped` are filled meanwhile."""
+def _batches_of_files(codec, source, lossless, names, skipped):
+    """Yields batches of images of one size; extends `names` and `skipped`."""
     folder, paths = images_in(source)
     sizes = {path: _attempt(_size, folder, path, skipped) for path in paths}
-    known = sorted((sizes[path], path) for path in paths if sizes[path])
-    for _, group in itertools.groupby(known, key=lambda pair: pair[0]):
+    readable = sorted((sizes[path], path) for path in paths if sizes[path])
+    silent = len(readable) <= SILENT_UP_TO
+    for _, group in itertools.groupby(readable, key=lambda pair: pair[0]):
         batch, batch_names = [], []
-        for _, path in tqdm([*group], "packing", disable=len(known) < 2000):
+        for _, path in tqdm([*group], "compressing", disable=silent):
             image = _attempt(_read, folder, path, skipped, codec, lossless)
             if image is None:
                 continue
@@ -129,7 +137,7 @@ def _from_files(codec, source, lossless, names, skipped):
 def _attempt(function, folder, path, skipped, *options):
     try:
         return function(folder / path, *options)
-    except ANY_FILE as error:
+    except READ_ERRORS as error:
         skipped[path] = str(error) or type(error).__name__
         return None
 
@@ -140,136 +148,146 @@ def _size(path):
 
 
 def _read(path, codec, lossless):
-    """uint8 `(height, width, channels)`, as the codec takes it."""
+    """Returns an image as uint8 `(height, width, channels)`, as the codec takes it."""
     height, width, channels = codec.input_shape[1:]
-    mode = {len(mode): mode for mode in MODES.values()}[channels]
+    mode = mode_of(channels)
     with open_image(path) as image:
-        # Pillow reads the first page alone, and 16 bits of a colour as 8.
-        whole = getattr(image, "n_frames", 1) == 1 and ";16" not in str(image.tile)
+        # Pillow reads the first page only, and 16 bits of a color as 8.
+        complete = getattr(image, "n_frames", 1) == 1 and ";16" not in str(image.tile)
         ImageOps.exif_transpose(image, in_place=True)
         fits = height in (None, image.height) and width in (None, image.width)
-        if not fits:
-            size, wanted = format_shape(image.size), format_shape((width, height))
-            raise ValueError(f"{size}, not {wanted} (width x height)")
-        exact = mode, "1", "L", "P"[: mode == "RGB"]
-        plain = image.mode in exact and not image.has_transparency_data
-        if lossless and not (plain and whole):
-            kind = image.mode if whole else "many pages or 16 bits a colour"
-            raise ValueError(f"of kind {kind}, which would have to be changed")
+        size, expected = format_shape(image.size), format_shape((width, height))
+        require(fits, f"{size}, not {expected} (width x height)")
+        exact_modes = mode, "1", "L", "P"[: mode == "RGB"]
+        exact = image.mode in exact_modes and not image.has_transparency_data
+        if lossless:
+            kind = f"mode {image.mode}" if complete else "several pages or 16 bits"
+            require(exact and complete, f"{kind}, not lossless in this codec")
         return np.atleast_3d(np.asarray(as_mode(image, mode)))
 
 
-def decompress(codec, source, destination, overwrite=False):
-    """Unpacks a `.cae` file.
+def decompress(codec, source, destination, *, overwrite=False):
+    """Restores the images of a `.cae` file.
 
     Args:
-        codec: the `Codec` that packed it.
+        codec: the `Codec` that compressed it.
         source: path of the `.cae` file.
-        destination: path of a folder, in which each image becomes a PNG file of
-            its old name; of a `.png`, for one image; or of an `.npy`, uint8
-            `(n, height, width, channels)`, for images of one size. Each file is
-            whole under its name, or not there.
-        overwrite: bool, whether files that exist may be replaced.
+        destination: path of a folder, for a PNG file an image, under its old
+            name; of a `.png`, for one image; or of an `.npy`, uint8 `(n, height,
+            width, channels)`, for images of one size. Each file appears when it
+            is complete.
+        overwrite: bool, whether existing files may be replaced.
 
     Returns:
-        int, how many images there were.
+        int, number of images.
 
     Raises:
-        ValueError: if it was packed by another model, or files are in the way.
-        DamagedFile: a `ValueError`, if the file is not what it says.
+        ValueError: if another model compressed it, or files exist.
+        InvalidFile: a `ValueError`, if it is corrupted.
     """
     check_paths(source, destination)
-    expect(Path(source).is_file(), "source", "a .cae file that exists", f"'{source}'")
-    destination = Path(destination)
-    with open(source, "rb") as file:
+    destination, own = Path(destination), fingerprint(codec)
+    with _open(source) as file:
         container = Container(file)
-        wanted = f"of this model ({fingerprint(codec)[:12]}…)"
-        same = fingerprint(codec).startswith(container.model)
-        expect(same, "source", wanted, f"'{source}', of {container.model[:12]}…")
+        require(
+            own.startswith(container.model),
+            f"{source} was compressed by the model {container.model[:12]}…, and the "
+            f"given one is {own[:12]}…",
+        )
         for _ in container:
-            pass  # all checksums, before anything is written
+            pass  # checks all checksums before anything is written
         if destination.suffix == ".npy":
             check_not_existing([destination], overwrite)
-            _to_array(codec, container, destination)
+            _write_array(codec, container, destination)
         else:
             targets = _targets(container, destination)
             check_not_existing(targets, overwrite)
-            _to_files(codec, container, targets)
+            _write_files(codec, container, targets)
         return container.images
 
 
-def _unpacked(codec, container, block):
+def _open(source):
+    require(Path(source).is_file(), f"No such file: {source}")
+    return open(source, "rb")
+
+
+def _unpack(codec, container, block):
     return unpack(codec, block.data, block.shape, container.mode == "lossless")
 
 
-def _to_files(codec, container, targets):
-    images = (x for block in container for x in _unpacked(codec, container, block))
+def _write_files(codec, container, targets):
+    images = (x for block in container for x in _unpack(codec, container, block))
     for target, x in zip(targets, images, strict=True):
         target.parent.mkdir(parents=True, exist_ok=True)
         image = Image.fromarray(x[..., 0] if x.shape[-1] == 1 else x)
-        with atomic_write(target) as aside:
-            image.save(aside)
+        with atomic_write(target) as temporary:
+            image.save(temporary)
 
 
-def _to_array(codec, container, destination):
+def _write_array(codec, container, destination):
     shapes = {shape[1:] for shape in container.shapes()}
-    wanted = "a folder, for images of several sizes"
-    expect(len(shapes) == 1, "destination", wanted, f"'{destination}'")
+    require(
+        len(shapes) == 1,
+        f"`destination` must be a folder for images of {len(shapes)} sizes. Received: "
+        f"{destination}",
+    )
     shape = container.images, *shapes.pop()
     start = 0
-    with atomic_write(destination) as aside:
-        array = np.lib.format.open_memmap(aside, "w+", "uint8", shape)
+    with atomic_write(destination) as temporary:
+        array = np.lib.format.open_memmap(temporary, "w+", "uint8", shape)
         for block in container:
-            array[start : start + block.images] = _unpacked(codec, container, block)
+            array[start : start + block.images] = _unpack(codec, container, block)
             start += block.images
         array.flush()
 
 
 def _targets(container, destination):
-    """Where images go."""
+    """Returns the path of each image."""
     count = container.images
     if destination.suffix == ".png" and not destination.is_dir():
-        several = f"a folder, for {count} images"
-        expect(count == 1, "destination", several, f"'{destination}'")
+        require(
+            count == 1,
+            f"`destination` must be a folder for {count} images. Received: "
+            f"{destination}",
+        )
         return [destination]
     numbers = (f"{i:0{len(str(count))}}.png" for i in range(count))
-    return _below(destination, container.names() or [*numbers])
+    return _paths_inside(destination, container.names() or [*numbers])
 
 
-def _below(folder, names):
-    """Paths below the folder, whatever the names say."""
+def _paths_inside(folder, names):
+    """Returns paths inside the folder; raises for names that lead out of it."""
     for name in names:
         parts = PurePosixPath(name).parts
-        plain = parts and not {"..", "/"} & {*parts} and "\0" not in name
-        if not plain or PureWindowsPath(name).anchor or "\\" in name:
-            raise DamagedFile(f"Not a sound .cae file: a name that leads out, {name!r}")
-    shorter = [str(PurePosixPath(name).with_suffix(".png")) for name in names]
-    if len({*shorter}) < len(names):
-        shorter = [f"{name}.png" for name in names]
-    if len({*shorter}) < len(names):
-        raise DamagedFile("Not a sound .cae file: two images of one name")
-    return [folder / name for name in shorter]
+        inside = parts and not {"..", "/"} & {*parts} and "\0" not in name
+        if not inside or PureWindowsPath(name).anchor or "\\" in name:
+            raise InvalidFile(f"Invalid .cae file: a name leads out of it, {name!r}.")
+    files = [str(PurePosixPath(name).with_suffix(".png")) for name in names]
+    if len({*files}) < len(names):
+        files = [f"{name}.png" for name in names]
+    if len({*files}) < len(names):
+        raise InvalidFile("Invalid .cae file: two images have the same name.")
+    return [folder / name for name in files]
 
 
 def describe(source):
-    """What a `.cae` file is, told without its model.
+    """Describes a `.cae` file, without its model.
 
     Args:
         source: path.
 
     Returns:
         dict: `mode`, `model` (the first 32 digits of its fingerprint), `images`,
-        `blocks`, `bytes`, `bytes_per_image`, `bits_per_pixel`, `shapes` (of the
-        images, with how many there are of each), `names` (of them, or None).
+        `blocks`, `bytes`, `bytes_per_image`, `bits_per_pixel`, `shapes` (number
+        of images of each shape), `names` (list of str, or None).
 
     Raises:
-        DamagedFile: a `ValueError`, if it is damaged anywhere.
+        InvalidFile: a `ValueError`, if any part is corrupted.
     """
-    expect(Path(source).is_file(), "source", "a .cae file that exists", f"'{source}'")
-    with open(source, "rb") as file:
+    with _open(source) as file:
         container = Container(file)
         shapes, pixels = {}, 0
-        for block in container:  # all checksums
+        for block in container:  # checks all checksums
             key = format_shape(block.shape[1:])
             shapes[key] = shapes.get(key, 0) + block.images
             pixels += block.images * block.height * block.width
