@@ -17,6 +17,7 @@ from convae_keras.features import encode
 from convae_keras.files import search as module
 from convae_keras.files.search import encode_files, load_features, search
 from convae_keras.models import conv_autoencoder
+from convae_keras.pretrained import load_pretrained
 from convae_keras.restorers import restorer
 from convae_keras.saving import fingerprint
 
@@ -31,15 +32,6 @@ def network(channels=1, seed=0, size=(9, 12)):
 @pytest.fixture(scope="module")
 def model():
     return network()
-
-
-def projection():
-    """A model whose weights are the same under every backend and seed."""
-    inputs = keras.Input((9, 12, 1))
-    model = keras.Model(inputs, keras.layers.Dense(3)(keras.layers.Flatten()(inputs)))
-    kernel = np.linspace(-1, 1, 9 * 12 * 3, dtype="float32").reshape(9 * 12, 3)
-    model.set_weights([kernel, np.zeros(3, "float32")])
-    return model
 
 
 @pytest.fixture
@@ -255,16 +247,16 @@ def test_files_of_another_kind(model, folder, tmp_path):
             load_features(path, model)
 
 
-def test_a_file_of_version_0_1_0(pixels, folder):
-    """The file was written by another implementation of `encode_files`."""
-    path = Path(__file__).parents[1] / "fixtures/features_0.1.0.npz"
-    model = projection()
-    features, names, about = load_features(path, model)
-    order = [*(f"{i}.png" for i in range(5)), "below/5.png", "below/6.png"]
-    assert names == order and about["fit"] == "crop"
-    expected = pixels.reshape(7, -1) / 255 @ projection().get_weights()[0]
+def test_a_file_that_an_earlier_version_wrote():
+    fixtures = Path(__file__).parents[1] / "fixtures"
+    reference, path = load_pretrained("reference"), fixtures / "features.npz"
+    features, names, about = load_features(path, reference)
+    assert names == ["5.png", "6.png", "7.png"] and about["fit"] == "crop"
+    pixels = [np.asarray(Image.open(fixtures / "features" / name)) for name in names]
+    expected = encode(reference, np.stack(pixels))
     np.testing.assert_allclose(features, expected, atol=1e-4)
-    assert search(model, path, folder / "below/5.png", 1)[0][0] == "below/5.png"
+    found = search(reference, path, fixtures / "features/6.png", 1)
+    assert found == [("6.png", pytest.approx(0, abs=2e-3))]
 
 
 @pytest.mark.parametrize(
