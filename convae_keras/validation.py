@@ -24,11 +24,6 @@ def require(condition, message):
         raise ValueError(message)
 
 
-def expect(condition, name, expected, received):
-    """Raises a `ValueError` unless `condition` holds. Deprecated: use `require`."""
-    require(condition, f"`{name}` must be {expected}. Received: {received}")
-
-
 def format_shape(shape):
     """Formats a shape for messages.
 
