@@ -9,14 +9,5 @@ from convae_keras.pretrained import load_pretrained
 from convae_keras.runs import load_run
 from convae_keras.training import train
 
-__all__ = [
-    "Images",
-    "conv_autoencoder",
-    "conv_codec",
-    "load_images",
-    "load_pretrained",
-    "load_run",
-    "make_pipeline",
-    "set_up_device",
-    "train",
-]
+__all__ = ["Images", "conv_autoencoder", "conv_codec", "load_images", "load_pretrained"]
+__all__ += ["load_run", "make_pipeline", "set_up_device", "train"]

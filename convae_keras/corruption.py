@@ -86,39 +86,30 @@ def from_config(config):
 
 
 def _check_number(name, value, lowest, highest):
-    is_number = type(value) in (int, float)
-    require(
-        is_number and lowest <= value <= highest,
-        f"`{name}` must be a number from {lowest} to {highest}. Received: {value!r}",
-    )
+    valid = type(value) in (int, float) and lowest <= value <= highest
+    expected = f"`{name}` must be a number from {lowest} to {highest}"
+    require(valid, f"{expected}. Received: {value!r}")
 
 
 def _check_range(name, value, lowest, highest):
     """Validates a number, or `(low, high)`, from which each image's is drawn."""
     values = value if isinstance(value, tuple) else (value, value)
     numbers = len(values) == 2 and all(type(each) in (int, float) for each in values)
-    require(
-        numbers and lowest <= values[0] <= values[1] <= highest,
-        f"`{name}` must be a number from {lowest} to {highest}, or a range (low, "
-        f"high) of them. Received: {value!r}",
-    )
+    valid = numbers and lowest <= values[0] <= values[1] <= highest
+    expected = f"`{name}` must be a number from {lowest} to {highest}, or a range"
+    require(valid, f"{expected} (low, high) of them. Received: {value!r}")
 
 
 def _check_int(name, value, lowest):
-    require(
-        type(value) is int and value >= lowest,
-        f"`{name}` must be an int, at least {lowest}. Received: {value!r}",
-    )
+    message = f"`{name}` must be an int, at least {lowest}. Received: {value!r}"
+    require(type(value) is int and value >= lowest, message)
 
 
 def _check_fits(name, size, x):
     """Validates a size in pixels against the images' height and width."""
     sides = [side for side in x.shape[1:3] if side is not None]
-    require(
-        all(size <= side for side in sides),
-        f"`{name}` must not exceed the images' height and width, {sides}. "
-        f"Received: {size}",
-    )
+    expected = f"`{name}` must not exceed the images' height and width, {sides}"
+    require(all(size <= side for side in sides), f"{expected}. Received: {size}")
 
 
 def _sizes(x):
@@ -259,10 +250,8 @@ class Downsample(Corruption):
 
     def __post_init__(self):
         _check_int("factor", self.factor, 2)
-        require(
-            self.method in DOWNSAMPLING,
-            f"`method` must be one of {DOWNSAMPLING}. Received: {self.method!r}",
-        )
+        message = f"`method` must be one of {DOWNSAMPLING}. Received: {self.method!r}"
+        require(self.method in DOWNSAMPLING, message)
 
     def damage(self, x, seed):
         _check_fits("factor", self.factor, x)
@@ -297,23 +286,19 @@ class Warp(Corruption):
 
     def __post_init__(self):
         _check_number("rotation", self.rotation, 0, 180)
-        require(
-            isinstance(self.scale, tuple),
-            f"`scale` must be a range (low, high). Received: {self.scale!r}",
-        )
+        message = f"`scale` must be a range (low, high). Received: {self.scale!r}"
+        require(isinstance(self.scale, tuple), message)
         _check_range("scale", self.scale, 0.1, 10)
         _check_number("shear", self.shear, 0, 10)
         _check_number("shift", self.shift, 0, 1000)
         _check_range("stddev", self.stddev, 0, 10)
 
     def damage(self, x, seed):
+        options = {"interpolation": "BILINEAR", "fill_mode": "CONSTANT"}
+        options |= {"fill_value": 0.0, "output_shape": tf.shape(x)[1:3]}
+        transforms = self._transforms(x, seed)
         warped = tf.raw_ops.ImageProjectiveTransformV3(
-            images=x,
-            transforms=self._transforms(x, seed),
-            output_shape=tf.shape(x)[1:3],
-            fill_value=0.0,
-            interpolation="BILINEAR",
-            fill_mode="CONSTANT",
+            images=x, transforms=transforms, **options
         )
         warped = tf.ensure_shape(warped, x.shape)
         return GaussianNoise(self.stddev).damage(warped, _fold_in(seed, 2))
@@ -343,8 +328,7 @@ def _blur(x, stddev):
     kernel = np.exp(-(np.arange(-radius, radius + 1) ** 2) / (2 * stddev**2))
     kernel = (kernel / kernel.sum()).astype("float32").reshape(-1, 1, 1, 1)
     kernel = tf.tile(kernel, (1, 1, x.shape[-1], 1))
-    margin = [[0, 0], [radius, radius], [radius, radius], [0, 0]]
-    x = tf.pad(x, margin, "SYMMETRIC")
+    x = tf.pad(x, [[0, 0], [radius] * 2, [radius] * 2, [0, 0]], "SYMMETRIC")
     x = tf.nn.depthwise_conv2d(x, kernel, (1, 1, 1, 1), "VALID")
     across = tf.transpose(kernel, (1, 0, 2, 3))
     return tf.nn.depthwise_conv2d(x, across, (1, 1, 1, 1), "VALID")

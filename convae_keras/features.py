@@ -9,10 +9,7 @@ from convae_keras.models import pixel_range
 from convae_keras.pipelines import to_float
 from convae_keras.validation import check_images, require
 
-POOLS = {
-    "average": layers.GlobalAveragePooling2D,
-    "max": layers.GlobalMaxPooling2D,
-}
+POOLS = {"average": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
 
 
 def feature_model(model, layer=None, pooling=None):

@@ -33,12 +33,9 @@ def warmup_cosine(learning_rate, steps):
         - [Goyal et al., 2017](https://arxiv.org/abs/1706.02677), warm-up
     """
     warmup_steps = max(1, steps // 10)
-    return keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0,
-        decay_steps=max(1, steps - warmup_steps),
-        warmup_target=learning_rate,
-        warmup_steps=warmup_steps,
-    )
+    warmup = {"warmup_target": learning_rate, "warmup_steps": warmup_steps}
+    decay_steps = max(1, steps - warmup_steps)
+    return keras.optimizers.schedules.CosineDecay(0.0, decay_steps, **warmup)
 
 
 @keras.saving.register_keras_serializable(package="convae_keras")
@@ -128,10 +125,8 @@ def train(
     # "turn" is what run folders have called `augment` from the beginning.
     options |= {"learning_rate": learning_rate, "turn": bool(augment)}
     settings = _settings(autoencoder, images, corrupt, options)
-    require(
-        run is not None or not tensorboard,
-        "`tensorboard=True` needs a `run` folder. Received: None",
-    )
+    message = "`tensorboard=True` needs a `run` folder. Received: None"
+    require(run is not None or not tensorboard, message)
     if run is not None:
         run = open_run(run, settings)
         history = finished_history(run, epochs)
@@ -142,8 +137,7 @@ def train(
 
 
 def _fit(autoencoder, images, corrupt, settings, run, tensorboard, verbose):
-    epochs = settings["epochs"]
-    steps = _steps(settings, len(images.x_train))
+    epochs, steps = settings["epochs"], _steps(settings, len(images.x_train))
     _compile(autoencoder, settings, steps)
     keeper = RunKeeper(run)
     callbacks = [keeper]
@@ -209,8 +203,7 @@ class EpochLine(keras.callbacks.Callback):
         losses = "  ".join(f"{key} {value:.5f}" for key, value in logs.items())
         line = f"epoch {epoch + 1:>3}/{epochs}  {losses}  {times[-1] - times[-2]:.0f} s"
         if epoch + 1 < epochs:
-            mean = (times[-1] - times[0]) / (len(times) - 1)
-            left = mean * (epochs - epoch - 1)
+            left = (times[-1] - times[0]) / (len(times) - 1) * (epochs - epoch - 1)
             left = f"{left / 60:.0f} min" if left > 90 else f"{left:.0f} s"
             line += f", {left} left"
         print(line, flush=True)
@@ -242,11 +235,8 @@ def checked_images(autoencoder, images, corrupt=None):
     has_inputs = images.inputs_val is not None
     model_inputs = images.inputs_val[:1] if has_inputs else images.x_val[:1]
     if corrupt is not None:
-        require(
-            not has_inputs,
-            "`corrupt` must be None for images with inputs of their own. "
-            f"Received: {corrupt} and {images}",
-        )
+        expected = "`corrupt` must be None for images with inputs of their own"
+        require(not has_inputs, f"{expected}. Received: {corrupt} and {images}")
         model_inputs = corrupt(model_inputs)
     _check_shape("takes", autoencoder.input_shape[1:], model_inputs.shape[1:])
     output_shape = autoencoder.compute_output_shape(model_inputs.shape)[1:]
@@ -257,10 +247,8 @@ def checked_images(autoencoder, images, corrupt=None):
 def _check_shape(verb, expected, received):
     sizes = zip(expected, received, strict=False)
     fits = all(size in (None, other) for size, other in sizes)
-    require(
-        fits and len(expected) == len(received),
-        f"The model {verb} images of shape {expected}. Received: {received}",
-    )
+    message = f"The model {verb} images of shape {expected}. Received: {received}"
+    require(fits and len(expected) == len(received), message)
 
 
 def _settings(autoencoder, images, corrupt, options):
@@ -295,15 +283,13 @@ def _check_options(
     for name, size in (("epochs", epochs), ("batch_size", batch_size)):
         is_positive = isinstance(size, int) and size > 0
         require(is_positive, f"`{name}` must be a positive int. Received: {size!r}")
-    is_positive = 0 < learning_rate < np.inf
     message = f"`learning_rate` must be positive. Received: {learning_rate}"
-    require(is_positive, message)
+    require(0 < learning_rate < np.inf, message)
     require(loss in LOSSES, f"`loss` must be one of {LOSSES}. Received: {loss!r}")
-    require(
-        loss != "binary_crossentropy" or _is_sigmoid(autoencoder),
-        "`loss='binary_crossentropy'` needs outputs in [0, 1], and this model does "
-        "not end in a sigmoid. Use loss='mse'.",
-    )
+    expected = "`loss='binary_crossentropy'` needs outputs in [0, 1]"
+    hint = "and this model does not end in a sigmoid. Use loss='mse'."
+    fits = loss != "binary_crossentropy" or _is_sigmoid(autoencoder)
+    require(fits, f"{expected}, {hint}")
     require(isinstance(seed, int), f"`seed` must be an int. Received: {seed!r}")
     check_augment(turn, images.image_shape)
 

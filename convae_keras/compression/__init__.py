@@ -9,12 +9,5 @@ from convae_keras.compression.bitstream import (
 )
 from convae_keras.compression.models import Codec, conv_codec
 
-__all__ = [
-    "Codec",
-    "codes_of",
-    "conv_codec",
-    "fit_tables",
-    "images_of",
-    "pack",
-    "unpack",
-]
+__all__ = ["Codec", "codes_of", "conv_codec", "fit_tables", "images_of"]
+__all__ += ["pack", "unpack"]

@@ -2,12 +2,7 @@
 
 import numpy as np
 
-from convae_keras.compression.entropy_models import (
-    CodeTables,
-    PixelTables,
-    count_codes,
-    count_pixels,
-)
+from convae_keras.compression import entropy_models
 from convae_keras.compression.range_coder import TOTAL, Decoder, Encoder
 from convae_keras.pipelines import to_float
 from convae_keras.tiling import cuts
@@ -29,10 +24,10 @@ def fit_tables(codec, x):
             the training images.
     """
     x = check_images(x)
-    codes = count_codes(codes_of(codec, x), *codec.tables.shape_of_codes)
+    codes = entropy_models.count_codes(codes_of(codec, x), *codec.tables.shape_of_codes)
     sample = to_uint8(x[:: -(-x.size // MAX_PIXELS)])
     lossy = images_of(codec, codes_of(codec, sample), sample.shape)
-    pixels = count_pixels(_to_planes(sample), _to_planes(lossy))
+    pixels = entropy_models.count_pixels(_to_planes(sample), _to_planes(lossy))
     tables = codes.group_table, codes.code_table, pixels.pixel_table, [pixels.mode]
     codec.tables.set_weights([np.asarray(table) for table in tables])
 
@@ -81,11 +76,10 @@ def unpack(codec, data, shape, lossless=False):
     count, _ = _code_count(codec, shape)
     # Else a few bytes could ask for hours of decoding.
     least = count * code_tables.min_bits() / 8 - 8
-    require(
-        len(data) >= least,
-        f"`data` must have at least {least:,.0f} bytes for images of shape {shape}. "
-        f"Received: {len(data):,}",
+    expected = (
+        f"`data` must have at least {least:,.0f} bytes for images of shape {shape}"
     )
+    require(len(data) >= least, f"{expected}. Received: {len(data):,}")
     images = images_of(codec, code_tables.decode(decoder, count), shape)
     if not lossless:
         return images
@@ -133,8 +127,8 @@ def images_of(codec, codes, shape):
     for cut in cuts(shape, code_shape):
         output = np.asarray(codec.decoder.predict_on_batch(codes[cut.codes]))
         target = images[cut.own_images]
-        output = output[cut.inner_images][:, : target.shape[1], : target.shape[2]]
-        target[...] = to_uint8(output)
+        height, width = target.shape[1:3]
+        target[...] = to_uint8(output[cut.inner_images][:, :height, :width])
     return images
 
 
@@ -149,13 +143,10 @@ def check_size(codec, shape, name="x"):
     Raises:
         ValueError: if the size or the channels do not match.
     """
-    expected = codec.input_shape[1:]
-    fits = all(a in (None, b) for a, b in zip(expected, shape[1:], strict=True))
-    require(
-        fits,
-        f"`{name}` must be images of {format_shape(expected)}. Received: "
-        f"{format_shape(shape[1:])}",
-    )
+    expected, shape = codec.input_shape[1:], shape[1:]
+    fits = all(a in (None, b) for a, b in zip(expected, shape, strict=True))
+    expected = f"`{name}` must be images of {format_shape(expected)}"
+    require(fits, f"{expected}. Received: {format_shape(shape)}")
 
 
 def to_uint8(x):
@@ -175,13 +166,13 @@ def _largest(codec):
 
 
 def _tables(codec):
-    weights = (np.asarray(w) for w in codec.tables.get_weights())
-    groups, codes, pixels, mode = weights
-    require(
-        groups.sum() == TOTAL,
-        "The probability tables of `codec` are not fitted: call `fit_tables` first.",
+    groups, codes, pixels, mode = (np.asarray(w) for w in codec.tables.get_weights())
+    message = (
+        "The probability tables of `codec` are not fitted: call `fit_tables` first."
     )
-    return CodeTables(groups, codes), PixelTables(pixels, int(mode[0]))
+    require(groups.sum() == TOTAL, message)
+    code_tables = entropy_models.CodeTables(groups, codes)
+    return code_tables, entropy_models.PixelTables(pixels, int(mode[0]))
 
 
 def _to_planes(x):

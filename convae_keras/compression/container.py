@@ -77,11 +77,9 @@ def write_container(path, mode, model, blocks, names=None):
         start = len(MAGIC) + HEADER.size + CHECKSUM.size
         file.seek(start)  # the header is written last: it holds the counts
         for block in blocks:
-            require(
-                0 < math.prod(block.shape) <= MAX_PIXELS,
-                f"A block must have 1 to {MAX_PIXELS:,} pixels. Received: "
-                f"{block.shape}",
-            )
+            expected = f"A block must have 1 to {MAX_PIXELS:,} pixels"
+            fits = 0 < math.prod(block.shape) <= MAX_PIXELS
+            require(fits, f"{expected}. Received: {block.shape}")
             _write_part(file, BLOCK.pack(*block.shape, len(block.data)), block.data)
             images, count = images + block.images, count + 1
         text, packed = _pack_names(names, images)
@@ -95,16 +93,11 @@ def write_container(path, mode, model, blocks, names=None):
 def _pack_names(names, images):
     if names is None:
         return b"", b""
-    require(
-        len(names) == images,
-        f"`names` must have one name for each of {images} images. Received: "
-        f"{len(names)}",
-    )
+    expected = f"`names` must have one name for each of {images} images"
+    require(len(names) == images, f"{expected}. Received: {len(names)}")
     text = json.dumps(names).encode()
-    require(
-        len(text) <= MAX_BYTES,
-        f"`names` must have at most {MAX_BYTES:,} bytes. Received: {len(text):,}",
-    )
+    expected = f"`names` must have at most {MAX_BYTES:,} bytes"
+    require(len(text) <= MAX_BYTES, f"{expected}. Received: {len(text):,}")
     return text, zlib.compress(text, 9)
 
 
@@ -142,11 +135,8 @@ class Container:
         _check(mode < len(MODES), f"unknown mode {mode}")
         self.mode, self.model = MODES[mode], model.hex()
         least = self.blocks * (BLOCK.size + CHECKSUM.size)
-        _check(
-            least <= self.size,
-            f"the header declares {self.blocks:,} blocks, which do not fit in "
-            f"{self.size:,} bytes",
-        )
+        problem = f"the header declares {self.blocks:,} blocks, which do not fit in"
+        _check(least <= self.size, f"{problem} {self.size:,} bytes")
         self._start = file.tell()
 
     def __iter__(self):
@@ -155,11 +145,8 @@ class Container:
         for block in self._read_blocks():
             images += block.images
             yield block
-        _check(
-            images == self.images,
-            f"the header declares {self.images:,} images, the blocks contain "
-            f"{images:,}",
-        )
+        problem = f"the header declares {self.images:,} images, the blocks contain"
+        _check(images == self.images, f"{problem} {images:,}")
 
     def shapes(self):
         """Yields the shape of each block, without reading its data."""

@@ -9,17 +9,8 @@ from pathlib import Path, PurePath
 import numpy as np
 from PIL import ImageOps
 
-from convae_keras.data.image_files import (
-    FITS,
-    FORMATS,
-    MODES,
-    check_color,
-    image_paths,
-    in_threads,
-    open_image,
-    read_image,
-    skipped_message,
-)
+from convae_keras.data import image_files
+from convae_keras.data.image_files import FITS, FORMATS, MODES, in_threads
 from convae_keras.validation import require
 
 SPLITS = ("train", "val", "test")
@@ -102,7 +93,8 @@ def read_folder(folder, image_size=None, color=None, fit="crop", seed=0):
             parts[f"y_{split}"] = None if None in y else np.array(y, "int64")
     if skipped:
         skipped = dict(sorted(skipped.items()))
-        warnings.warn(skipped_message(skipped, len(files), folder), stacklevel=2)
+        message = image_files.skipped_message(skipped, len(files), folder)
+        warnings.warn(message, stacklevel=2)
     formats = ", ".join(FORMATS)
     readable = f"`folder` must contain readable images ({formats}) to train on"
     require("x_train" in parts, f"{readable}. None found in '{folder}'.")
@@ -154,7 +146,7 @@ def find_splits(folder, seed):
     Raises:
         ValueError: if there is a `val/` or `test/` but no `train/`.
     """
-    paths = image_paths(folder)
+    paths = image_files.image_paths(folder)
     tops = {path.split("/")[0] for path in paths if "/" in path} & set(SPLITS)
     expected = "`folder` must contain `train/` beside `val/` or `test/`"
     require("train" in tops or not tops, f"{expected}. Received: {sorted(tops)}")
@@ -178,7 +170,7 @@ def find_splits(folder, seed):
 
 def _check_options(image_size, color, fit):
     """Validates the options; returns `(height, width)`, or None."""
-    check_color(color)
+    image_files.check_color(color)
     require(fit in FITS, f"`fit` must be one of {[*FITS]}. Received: {fit!r}")
     if image_size is None:
         return None
@@ -191,7 +183,7 @@ def _check_options(image_size, color, fit):
 
 def _read_header(path):
     """Returns `(height, width)`, and whether the file is grayscale."""
-    with open_image(path) as image:
+    with image_files.open_image(path) as image:
         is_gray = image.mode in ("1", "L", "LA") or image.mode.startswith("I")
         width, height = image.size
         # The orientation matters only where the size may be kept.
@@ -210,7 +202,7 @@ def _fill(x, paths, mode, fit):
     height, width = x.shape[1:3]
 
     def read(i):
-        image = read_image(paths[i], (width, height), mode, fit)
+        image = image_files.read_image(paths[i], (width, height), mode, fit)
         x[i] = np.asarray(image).reshape(x.shape[1:])
 
     results = in_threads(read, range(len(paths)), "reading")

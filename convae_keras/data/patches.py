@@ -9,30 +9,18 @@ import skimage
 import sklearn.datasets
 from PIL import Image, ImageOps
 
+from convae_keras.data import image_files
 from convae_keras.data.folders import SPLITS, carve, find_splits
-from convae_keras.data.image_files import (
-    MODES,
-    as_mode,
-    check_color,
-    open_image,
-    skipped_message,
-)
+from convae_keras.data.image_files import MODES, as_mode, open_image
 from convae_keras.validation import require
 
 # The photographs that scikit-image and scikit-learn ship, split by file. Images
 # that are mostly black or flat are left out: a network trained on them takes
 # every detail for noise.
 PHOTOGRAPHS = {
-    "train": (
-        "astronaut.png",
-        "brick.png",
-        "coins.png",
-        "grass.png",
-        "gravel.png",
-        "ihc.png",
-        "motorcycle_left.png",
-        "motorcycle_right.png",
-        "rocket.jpg",
+    "train": tuple(
+        "astronaut.png brick.png coins.png grass.png gravel.png ihc.png "
+        "motorcycle_left.png motorcycle_right.png rocket.jpg".split()
     ),
     "val": ("camera.png", "flower.jpg"),
     "test": ("chelsea.png", "china.jpg", "coffee.png"),
@@ -63,15 +51,11 @@ def photographs(split, color="rgb"):
     Raises:
         ValueError: for an unknown split or color.
     """
-    known = split in PHOTOGRAPHS
-    require(known, f"`split` must be one of {[*PHOTOGRAPHS]}. Received: {split!r}")
-    known = color in MODES
-    require(known, f"`color` must be one of {[*MODES]}. Received: {color!r}")
-    folders = (
-        Path(skimage.__file__).parent / "data",
-        Path(sklearn.datasets.__file__).parent / "images",
-    )
-    found = {}
+    for name, value, known in (("split", split, PHOTOGRAPHS), ("color", color, MODES)):
+        message = f"`{name}` must be one of {[*known]}. Received: {value!r}"
+        require(value in known, message)
+    packages, found = ((skimage, "data"), (sklearn.datasets, "images")), {}
+    folders = [Path(package.__file__).parent / name for package, name in packages]
     for name in PHOTOGRAPHS[split]:
         path = next(p / name for p in folders if (p / name).exists())
         with open_image(path) as image:
@@ -102,14 +86,13 @@ def photograph_patches(patch_size=PATCH_SIZE, color="rgb"):
     parts = {}
     for split in SPLITS:
         images = photographs(split, color).values()
+        stride = None
         if split == "train":
             halves = [np.atleast_3d(_half(np.squeeze(image))) for image in images]
-            patches = [cut(i, patch_size, patch_size // 3) for i in [*images, *halves]]
-            parts["x_train"] = _vary_colors(np.concatenate(patches))
-        else:
-            patches = [cut(image, patch_size) for image in images]
-            parts[f"x_{split}"] = np.concatenate(patches)
-    return parts
+            images, stride = [*images, *halves], patch_size // 3
+        patches = [cut(image, patch_size, stride) for image in images]
+        parts[f"x_{split}"] = np.concatenate(patches)
+    return parts | {"x_train": _vary_colors(parts["x_train"])}
 
 
 def _half(image):
@@ -182,7 +165,7 @@ def read_patches(folder, patch_size=PATCH_SIZE, color=None, seed=0):
             split has no patch; or for invalid options.
     """
     folder, rng = Path(folder), np.random.default_rng(seed)
-    check_color(color)
+    image_files.check_color(color)
     valid = isinstance(patch_size, int) and patch_size > 0
     expected = "`patch_size` must be a positive int"
     require(valid, f"{expected}. Received: {patch_size!r}")
@@ -197,13 +180,13 @@ def read_patches(folder, patch_size=PATCH_SIZE, color=None, seed=0):
                 _check_sizes(path, images)
                 found.append(_cut_alike(images, patch_size, most, rng))
         expected = f"`folder` must have {split} images of {patch_size} pixels"
-        why = f"(--patch-size). {skipped_message(skipped, count, folder)}"
+        why = f"(--patch-size). {image_files.skipped_message(skipped, count, folder)}"
         require(found, f"{expected} {why}")
         names = ("x", "inputs")[: len(found[0])]
         for name, patches in zip(names, zip(*found, strict=True), strict=True):
             parts[f"{name}_{split}"] = np.concatenate(patches)
     if skipped:
-        warnings.warn(skipped_message(skipped, count, folder), stacklevel=2)
+        warnings.warn(image_files.skipped_message(skipped, count, folder), stacklevel=2)
     return parts
 
 

@@ -8,23 +8,9 @@ import numpy as np
 from PIL import Image, ImageOps
 from tqdm import tqdm
 
+from convae_keras.compression import container as cae
 from convae_keras.compression.bitstream import check_size, pack, unpack
-from convae_keras.compression.container import (
-    Block,
-    Container,
-    InvalidFile,
-    write_container,
-)
-from convae_keras.data.image_files import (
-    SILENT_UP_TO,
-    as_mode,
-    check_not_existing,
-    check_paths,
-    images_in,
-    mode_of,
-    open_image,
-    skipped_message,
-)
+from convae_keras.data import image_files
 from convae_keras.saving import atomic_write, fingerprint
 from convae_keras.validation import check_images, format_shape, require
 
@@ -58,38 +44,34 @@ def compress(codec, source, destination, *, lossless=False, overwrite=False):
         ValueError: before any work, if there is nothing to read or a file
             exists; and if no image at all could be compressed.
     """
-    check_paths(source, destination)
+    image_files.check_paths(source, destination)
     source, destination = Path(source), Path(destination)
-    require(
-        destination.suffix == ".cae" and not destination.is_dir(),
-        f"`destination` must be a file name that ends in .cae. Received: {destination}",
-    )
-    check_not_existing([destination], overwrite)
+    is_cae = destination.suffix == ".cae" and not destination.is_dir()
+    expected = "`destination` must be a file name that ends in .cae"
+    require(is_cae, f"{expected}. Received: {destination}")
+    image_files.check_not_existing([destination], overwrite)
     names, skipped = [], {}
     if source.suffix == ".npy":
         batches, names = _batches_of_array(codec, source), None
     else:
         batches = _batches_of_files(codec, source, lossless, names, skipped)
     batches = iter(batches)
-    first = next(batches, None)
-    require(
-        first is not None,
-        "`source` must have images that fit the codec. "
-        + skipped_message(skipped, len(skipped), source),
-    )
-    count = 0
+    first, count = next(batches, None), 0
+    message = image_files.skipped_message(skipped, len(skipped), source)
+    expected = "`source` must have images that fit the codec"
+    require(first is not None, f"{expected}. {message}")
 
     def blocks():
         nonlocal count
         for x in itertools.chain([first], batches):
             count += len(x)
-            yield Block(*x.shape, pack(codec, x, lossless))
+            yield cae.Block(*x.shape, pack(codec, x, lossless))
 
     destination.parent.mkdir(parents=True, exist_ok=True)
     mode = "lossless" if lossless else "lossy"
-    write_container(destination, mode, fingerprint(codec), blocks(), names)
+    cae.write_container(destination, mode, fingerprint(codec), blocks(), names)
     if skipped:
-        message = skipped_message(skipped, len(skipped) + count, source)
+        message = image_files.skipped_message(skipped, len(skipped) + count, source)
         warnings.warn(message, stacklevel=2)
     return count, skipped
 
@@ -102,9 +84,8 @@ def _batches_of_array(codec, path):
         message = f"`source` must be an .npy of images. Received: {path} ({error})"
         raise ValueError(message) from error
     x = check_images(array, "source")
-    require(
-        x.dtype == "uint8", f"`source` must have dtype uint8. Received: {array.dtype}"
-    )
+    message = f"`source` must have dtype uint8. Received: {array.dtype}"
+    require(x.dtype == "uint8", message)
     check_size(codec, x.shape, "source")
     size = max(1, min(BLOCK_IMAGES, BLOCK_PIXELS // x[0].size))
     return (x[start : start + size] for start in range(0, len(x), size))
@@ -112,25 +93,23 @@ def _batches_of_array(codec, path):
 
 def _batches_of_files(codec, source, lossless, names, skipped):
     """Yields batches of images of one size; extends `names` and `skipped`."""
-    folder, paths = images_in(source)
+    folder, paths = image_files.images_in(source)
     sizes = {path: _attempt(_size, folder, path, skipped) for path in paths}
     readable = sorted((sizes[path], path) for path in paths if sizes[path])
-    silent = len(readable) <= SILENT_UP_TO
+    silent = len(readable) <= image_files.SILENT_UP_TO
     for _, group in itertools.groupby(readable, key=lambda pair: pair[0]):
-        batch, batch_names = [], []
+        batch = []
         for _, path in tqdm([*group], "compressing", disable=silent):
             image = _attempt(_read, folder, path, skipped, codec, lossless)
             if image is None:
                 continue
             batch.append(image)
-            batch_names.append(path)
+            names.append(path)
             full = len(batch) * image.size >= BLOCK_PIXELS
             if full or len(batch) == BLOCK_IMAGES:
-                names += batch_names
                 yield np.stack(batch)
-                batch, batch_names = [], []
+                batch = []
         if batch:
-            names += batch_names
             yield np.stack(batch)
 
 
@@ -143,15 +122,15 @@ def _attempt(function, folder, path, skipped, *options):
 
 
 def _size(path):
-    with open_image(path) as image:
+    with image_files.open_image(path) as image:
         return ImageOps.exif_transpose(image).size if image.getexif() else image.size
 
 
 def _read(path, codec, lossless):
     """Returns an image as uint8 `(height, width, channels)`, as the codec takes it."""
     height, width, channels = codec.input_shape[1:]
-    mode = mode_of(channels)
-    with open_image(path) as image:
+    mode = image_files.mode_of(channels)
+    with image_files.open_image(path) as image:
         # Pillow reads the first page only, and 16 bits of a color as 8.
         complete = getattr(image, "n_frames", 1) == 1 and ";16" not in str(image.tile)
         ImageOps.exif_transpose(image, in_place=True)
@@ -163,7 +142,7 @@ def _read(path, codec, lossless):
         if lossless:
             kind = f"mode {image.mode}" if complete else "several pages or 16 bits"
             require(exact and complete, f"{kind}, not lossless in this codec")
-        return np.atleast_3d(np.asarray(as_mode(image, mode)))
+        return np.atleast_3d(np.asarray(image_files.as_mode(image, mode)))
 
 
 def decompress(codec, source, destination, *, overwrite=False):
@@ -185,23 +164,21 @@ def decompress(codec, source, destination, *, overwrite=False):
         ValueError: if another model compressed it, or files exist.
         InvalidFile: a `ValueError`, if it is corrupted.
     """
-    check_paths(source, destination)
+    image_files.check_paths(source, destination)
     destination, own = Path(destination), fingerprint(codec)
     with _open(source) as file:
-        container = Container(file)
-        require(
-            own.startswith(container.model),
-            f"{source} was compressed by the model {container.model[:12]}…, and the "
-            f"given one is {own[:12]}…",
-        )
+        container = cae.Container(file)
+        message = f"{source} was compressed by the model {container.model[:12]}…, and "
+        message += f"the given one is {own[:12]}…"
+        require(own.startswith(container.model), message)
         for _ in container:
             pass  # checks all checksums before anything is written
         if destination.suffix == ".npy":
-            check_not_existing([destination], overwrite)
+            image_files.check_not_existing([destination], overwrite)
             _write_array(codec, container, destination)
         else:
             targets = _targets(container, destination)
-            check_not_existing(targets, overwrite)
+            image_files.check_not_existing(targets, overwrite)
             _write_files(codec, container, targets)
         return container.images
 
@@ -226,13 +203,9 @@ def _write_files(codec, container, targets):
 
 def _write_array(codec, container, destination):
     shapes = {shape[1:] for shape in container.shapes()}
-    require(
-        len(shapes) == 1,
-        f"`destination` must be a folder for images of {len(shapes)} sizes. Received: "
-        f"{destination}",
-    )
-    shape = container.images, *shapes.pop()
-    start = 0
+    expected = f"`destination` must be a folder for images of {len(shapes)} sizes"
+    require(len(shapes) == 1, f"{expected}. Received: {destination}")
+    shape, start = (container.images, *shapes.pop()), 0
     with atomic_write(destination) as temporary:
         array = np.lib.format.open_memmap(temporary, "w+", "uint8", shape)
         for block in container:
@@ -245,11 +218,8 @@ def _targets(container, destination):
     """Returns the path of each image."""
     count = container.images
     if destination.suffix == ".png" and not destination.is_dir():
-        require(
-            count == 1,
-            f"`destination` must be a folder for {count} images. Received: "
-            f"{destination}",
-        )
+        expected = f"`destination` must be a folder for {count} images"
+        require(count == 1, f"{expected}. Received: {destination}")
         return [destination]
     numbers = (f"{i:0{len(str(count))}}.png" for i in range(count))
     return _paths_inside(destination, container.names() or [*numbers])
@@ -261,12 +231,14 @@ def _paths_inside(folder, names):
         parts = PurePosixPath(name).parts
         inside = parts and not {"..", "/"} & {*parts} and "\0" not in name
         if not inside or PureWindowsPath(name).anchor or "\\" in name:
-            raise InvalidFile(f"Invalid .cae file: a name leads out of it, {name!r}.")
+            raise cae.InvalidFile(
+                f"Invalid .cae file: a name leads out of it, {name!r}."
+            )
     files = [str(PurePosixPath(name).with_suffix(".png")) for name in names]
     if len({*files}) < len(names):
         files = [f"{name}.png" for name in names]
     if len({*files}) < len(names):
-        raise InvalidFile("Invalid .cae file: two images have the same name.")
+        raise cae.InvalidFile("Invalid .cae file: two images have the same name.")
     return [folder / name for name in files]
 
 
@@ -285,18 +257,16 @@ def describe(source):
         InvalidFile: a `ValueError`, if any part is corrupted.
     """
     with _open(source) as file:
-        container = Container(file)
+        container = cae.Container(file)
         shapes, pixels = {}, 0
         for block in container:  # checks all checksums
             key = format_shape(block.shape[1:])
             shapes[key] = shapes.get(key, 0) + block.images
             pixels += block.images * block.height * block.width
         names = container.names()
+    header = ("mode", "model", "images", "blocks")
     return {
-        "mode": container.mode,
-        "model": container.model,
-        "images": container.images,
-        "blocks": container.blocks,
+        **{name: getattr(container, name) for name in header},
         "bytes": container.size,
         "bytes_per_image": container.size / max(container.images, 1),
         "bits_per_pixel": 8 * container.size / max(pixels, 1),

@@ -7,15 +7,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from convae_keras.data.image_files import (
-    as_mode,
-    check_not_existing,
-    check_paths,
-    check_writable,
-    images_in,
-    open_image,
-    skipped_message,
-)
+from convae_keras.data import image_files
 from convae_keras.saving import atomic_write
 from convae_keras.tiling import restore
 from convae_keras.validation import require
@@ -51,11 +43,11 @@ def apply(model, source, destination, *, overwrite=False, grey=None):
             cannot be written, or files exist there; and if no image at all could
             be restored.
     """
-    check_paths(source, destination)
+    image_files.check_paths(source, destination)
     source, destination = Path(source), Path(destination)
     jobs = _find_jobs(source, destination)
-    check_writable(jobs[0][1])
-    check_not_existing([target for _, target in jobs], overwrite)
+    image_files.check_writable(jobs[0][1])
+    image_files.check_not_existing([target for _, target in jobs], overwrite)
     written, skipped = [], {}
     for path, target in tqdm(jobs, "restoring", disable=len(jobs) < 2):
         error = _restore_file(model, grey or model, path, target)
@@ -66,7 +58,7 @@ def apply(model, source, destination, *, overwrite=False, grey=None):
         else:
             skipped[str(path)] = f"{type(error).__name__}: {error}"
     if skipped:
-        message = skipped_message(skipped, len(jobs), source)
+        message = image_files.skipped_message(skipped, len(jobs), source)
         require(written, f"`source` must have images that can be restored. {message}")
         warnings.warn(message, stacklevel=2)
     return written, skipped
@@ -75,17 +67,17 @@ def apply(model, source, destination, *, overwrite=False, grey=None):
 def _find_jobs(source, destination):
     """Returns pairs of an image's path and the path of its restored version."""
     if source.is_file():
-        inside = destination.is_dir()
-        target = destination / source.name if inside else destination
+        target = destination / source.name if destination.is_dir() else destination
         known = target.suffix.lower() in Image.registered_extensions()
         expected = "`destination` must be a name like picture.png"
         require(known, f"{expected}. Received: '{target}'")
         return [(source, target)]
     # Unlike in `read_folder`, subfolders named train, val and test mean nothing.
-    _, paths = images_in(source)
-    is_file = destination.is_file()
-    expected = "`destination` must be a folder, like `source`"
-    require(not is_file, f"{expected}. Received: '{destination}'")
+    _, paths = image_files.images_in(source)
+    message = (
+        f"`destination` must be a folder, like `source`. Received: '{destination}'"
+    )
+    require(not destination.is_file(), message)
     # Results in there would be restored again by the next call.
     inside = source.resolve() in destination.resolve().parents
     expected = f"`destination` must be outside `source`, '{source}'"
@@ -118,7 +110,7 @@ def _read(path):
         alpha channel, or None; dict of the options that keep EXIF data and color
         profile when saving.
     """
-    with open_image(path) as image:
+    with image_files.open_image(path) as image:
         image.load()
     kept = ("exif", "icc_profile")
     metadata = {key: image.info[key] for key in kept if key in image.info}
@@ -127,7 +119,7 @@ def _read(path):
         image = image.convert("LA" if image.mode in ("L", "LA") else "RGBA")
         alpha, image = image.getchannel("A"), image.convert(image.mode[:-1])
     is_gray = image.mode in ("1", "L") or image.mode.startswith("I")
-    image = as_mode(image, "L" if is_gray else "RGB")
+    image = image_files.as_mode(image, "L" if is_gray else "RGB")
     return np.atleast_3d(np.asarray(image)), alpha, metadata
 
 

@@ -7,17 +7,8 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from convae_keras.data.image_files import (
-    FITS,
-    check_not_existing,
-    check_paths,
-    check_writable,
-    images_in,
-    in_threads,
-    mode_of,
-    read_image,
-    skipped_message,
-)
+from convae_keras.data import image_files
+from convae_keras.data.image_files import FITS, in_threads, read_image
 from convae_keras.features import encode_batches, feature_model, nearest
 from convae_keras.saving import atomic_write, fingerprint
 from convae_keras.validation import format_shape, require
@@ -53,13 +44,13 @@ def encode_files(
         ValueError: before any work, if there is nothing to read, the file exists
             or an option is invalid; and if no image at all could be read.
     """
-    check_paths(source, destination)
+    image_files.check_paths(source, destination)
     destination = Path(destination)
     is_npz = destination.suffix == ".npz" and not destination.is_dir()
     expected = "`destination` must be a name like features.npz"
     require(is_npz, f"{expected}. Received: '{destination}'")
-    check_writable(destination)
-    check_not_existing([destination], overwrite)
+    image_files.check_writable(destination)
+    image_files.check_not_existing([destination], overwrite)
     about = {"layer": layer, "pooling": pooling, "fit": fit}
     features, names, skipped = _encode(model, source, "source", **about)
     about = {"model": fingerprint(model), **about}
@@ -90,15 +81,12 @@ def load_features(path, model):
         layer, pooling, _ = (about[key] for key in ("layer", "pooling", "fit"))
         received = str(about["model"])
     except Exception as error:  # zipfile, NumPy and json each raise their own
-        expected = "Expected a file that `convae encode` wrote"
-        why = type(error).__name__
-        raise ValueError(f"{expected}. Received: '{path}' ({why})") from error
-    expected = fingerprint(model)
-    require(
-        received == expected,
-        f"'{path}' must be features of this model, {expected[:12]}…; encode the "
-        f"images again. Received: features of {received[:12]}…",
-    )
+        received = f"Received: '{path}' ({type(error).__name__})"
+        message = f"Expected a file that `convae encode` wrote. {received}"
+        raise ValueError(message) from error
+    own, hint = fingerprint(model), "encode the images again"
+    expected = f"'{path}' must be features of this model, {own[:12]}…; {hint}"
+    require(received == own, f"{expected}. Received: features of {received[:12]}…")
     shape = (len(names), feature_model(model, layer, pooling).output_shape[1])
     valid = names and features.shape == shape and np.isfinite(features).all()
     expected = f"'{path}' must be finite features of shape {shape}"
@@ -148,16 +136,16 @@ def _encode(model, source, argument, layer, pooling, fit):
 
     `argument` is what `source` is called in error messages.
     """
-    folder, paths = images_in(source)
+    folder, paths = image_files.images_in(source)
     require(fit in FITS, f"`fit` must be one of {[*FITS]}. Received: {fit!r}")
     shape, names, skipped = model.input_shape[1:], [], {}
-    valid = None not in shape and mode_of(shape[-1]) is not None
+    valid = None not in shape and image_files.mode_of(shape[-1]) is not None
     expected = "`model` must take grayscale or RGB images of one size"
     require(valid, f"{expected}. Received: a model of {format_shape(shape)}")
     batches = _batches(shape, folder, paths, fit, names, skipped)
     features = [*encode_batches(model, batches, layer, pooling)]
     if skipped:
-        message = skipped_message(skipped, len(paths), source)
+        message = image_files.skipped_message(skipped, len(paths), source)
         require(names, f"`{argument}` must be an image that can be read. {message}")
         warnings.warn(message, stacklevel=3)
     return np.concatenate(features).astype("float32"), names, skipped
@@ -168,7 +156,9 @@ def _batches(shape, folder, paths, fit, names, skipped):
     height, width, channels = shape
 
     def read(path):
-        image = read_image(folder / path, (width, height), mode_of(channels), fit)
+        image = read_image(
+            folder / path, (width, height), image_files.mode_of(channels), fit
+        )
         return np.asarray(image).reshape(shape)
 
     starts = range(0, len(paths), BATCH_SIZE)
