@@ -200,7 +200,8 @@ def test_overfits_a_few_noisy_digits(residual, digits):
     # With mean squared error a sigmoid can get stuck at black.
     loss = "mse" if residual else "binary_crossentropy"
     model.compile(keras.optimizers.Adam(0.003), loss, jit_compile=False)
-    model.fit(noisy, clean, epochs=80, verbose=0)
+    x, y = (np.tile(images, (40, 1, 1, 1)) for images in (noisy, clean))
+    model.fit(x, y, batch_size=8, epochs=2, shuffle=False, verbose=0)
     found = ((model.predict(noisy, verbose=0) - clean) ** 2).mean()
     assert found < ((noisy - clean) ** 2).mean() / 2 and found < (clean**2).mean() / 2
 
