@@ -45,6 +45,7 @@ def test_reconstruct_scales_to_the_models_range(few):
     assert 0 <= y.min() and y.max() <= 1
 
 
+@pytest.mark.float32
 def test_reconstruct_takes_any_model(few):
     inputs = keras.Input((28, 28, 1))
     same = keras.Model(inputs, keras.layers.Activation("linear")(inputs))
@@ -52,6 +53,7 @@ def test_reconstruct_takes_any_model(few):
     np.testing.assert_array_equal(reconstruct(same, x), x)
 
 
+@pytest.mark.float32
 def test_reconstruct_takes_unclipped_noise(few):
     """It reaches the model as it is; the outputs are clipped."""
     inputs = keras.Input((28, 28, 1))
