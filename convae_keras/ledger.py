@@ -100,6 +100,11 @@ def finished_run(name):
     return load_model(path, sha256), runs[name]["history"]
 
 
+def is_finished(*names):
+    """Returns whether there are finished runs of all these names."""
+    return {*names} <= read_json(FINISHED)["runs"].keys()
+
+
 def _repository():
     """Returns the repository's address, from `[project.urls]` in pyproject.toml."""
     urls = metadata("convae-keras").get_all("Project-URL")
