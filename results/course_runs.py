@@ -83,7 +83,7 @@ def codec(weight, epochs, start=None):
     """Notebook 07: one point of the rate-distortion curve."""
 
     def run(images):
-        model = conv_codec(price=float(weight), seed=0)
+        model = conv_codec(rate_weight=float(weight), seed=0)
         if start is not None:
             model.set_weights(load_model(RUNS / f"{start}.keras").get_weights())
         name = f"codec_{weight}"
