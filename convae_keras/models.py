@@ -217,13 +217,10 @@ def _checked(image_shape, switches):
     for key in ("filters", "code_filters", "output_range"):
         switches[key] = tuple(switches[key])
     for key, choices in CHOICES.items():
-        value = switches[key]
-        known = value in choices
-        require(known, f"`{key}` must be one of {choices}. Received: {value!r}")
-    message = (
-        f"`image_shape` must be (height, width, channels). Received: {image_shape}"
-    )
-    require(len(image_shape) == 3, message)
+        message = f"`{key}` must be one of {choices}. Received: {switches[key]!r}"
+        require(switches[key] in choices, message)
+    expected = "`image_shape` must be (height, width, channels)"
+    require(len(image_shape) == 3, f"{expected}. Received: {image_shape}")
     latent_dim = switches["latent_dim"]
     sizes = {"image_shape": [size for size in image_shape if size is not None]}
     sizes |= {key: switches[key] for key in ("filters", "code_filters")}

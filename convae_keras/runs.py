@@ -34,9 +34,8 @@ def open_run(run, settings):
         run.mkdir(parents=True, exist_ok=True)
         write_json(run / "settings.json", settings)
     except OSError as error:
-        raise ValueError(
-            f"`run` must be a folder that can be written. Received: {run} ({error})"
-        ) from None
+        expected = "`run` must be a folder that can be written"
+        raise ValueError(f"{expected}. Received: {run} ({error})") from None
     return run
 
 

@@ -119,10 +119,9 @@ OFFSETS = np.array([-24, -10, -4, -1, 2, 5, 11, 25])
 PHOTOGRAPH_RANGES = np.array([1, 3, 6, 10, 16, 26, 42, 70])
 
 # Contexts of a pass: the most that a mode has.
-CONTEXTS = max(
-    (len(GRAYS) + 1) ** 2 * (len(DRAWING_RANGES) + 1),
-    (len(OFFSETS) + 1) * (len(PHOTOGRAPH_RANGES) + 1),
-)
+DRAWING_CONTEXTS = (len(GRAYS) + 1) ** 2 * (len(DRAWING_RANGES) + 1)
+PHOTOGRAPH_CONTEXTS = (len(OFFSETS) + 1) * (len(PHOTOGRAPH_RANGES) + 1)
+CONTEXTS = max(DRAWING_CONTEXTS, PHOTOGRAPH_CONTEXTS)
 
 # In a square of 2 x 2 pixels of which the first is known, the order of the others,
 # each with the offsets of its neighbours that are known by then.

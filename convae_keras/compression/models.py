@@ -148,9 +148,8 @@ def _decoder(encoder, base, image_shape, filters, largest):
         x = codec_layers.IntegerConv2D(channels, **first)(x)
     x = codec_layers.IntegerConv2D(channels, name="code_1")(x)
     for stage in range(len(filters) - 1, 0, -1):
-        x = codec_layers.IntegerConv2D(4 * filters[stage - 1], name=f"up_{stage + 1}")(
-            x
-        )
+        wide = 4 * filters[stage - 1]
+        x = codec_layers.IntegerConv2D(wide, name=f"up_{stage + 1}")(x)
         x = codec_layers.DepthToSpace(name=f"side_by_side_{stage + 1}")(x)
     x = codec_layers.IntegerConv2D(4 * image_shape[2], pixels=True, name="up_1")(x)
     x = codec_layers.DepthToSpace(name="side_by_side_1")(x)
