@@ -54,11 +54,9 @@ def train(arguments):
     write_report(run, autoencoder, images, results)
     _print_scores(results)
     print(f"The model and its card are in {run}")
-    return _summary(run, images, autoencoder, results) | {
-        "epochs": len(history["loss"]),
-        "seconds": sum(history["seconds"]),
-        "val_loss": min(history["val_loss"]),
-    }
+    summary = _summary(run, images, autoencoder, results)
+    summary |= {"epochs": len(history["loss"]), "seconds": sum(history["seconds"])}
+    return summary | {"val_loss": min(history["val_loss"])}
 
 
 def evaluate(arguments):
@@ -156,14 +154,10 @@ def _codec(arguments):
 def _summary(run, images, autoencoder, results):
     # Not all at once: they may lie on the disk, and be more than memory holds.
     floors = [bce_floor(to_float(chunk)) for chunk in chunks(images.x_test)]
-    return {
-        "run": str(run),
-        "data": str(images),
-        "parameters": count_trainable(autoencoder),
-        **results["autoencoder"],
-        "bce_floor": float(np.concatenate(floors).mean()),
-        "rows": results,
-    }
+    summary = {"run": str(run), "data": str(images)}
+    summary |= {"parameters": count_trainable(autoencoder), **results["autoencoder"]}
+    floor = float(np.concatenate(floors).mean())
+    return summary | {"bce_floor": floor, "rows": results}
 
 
 def _print_scores(results):

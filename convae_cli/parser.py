@@ -136,9 +136,8 @@ def _decompress(add):
     """Restore the images of a .cae file."""
     _run_flag(add)
     add("input", metavar="INPUT", help=".cae file")
-    add(
-        "output", metavar="OUTPUT", help="folder for PNG files, .png file, or .npy file"
-    )
+    output = "folder for PNG files, .png file, or .npy file"
+    add("output", metavar="OUTPUT", help=output)
     _write_flags(add)
 
 
@@ -179,9 +178,8 @@ def _data_flags(add):
 
 def parser():
     """Returns the `argparse.ArgumentParser` of the command; the verb is `verb`."""
-    top = argparse.ArgumentParser(
-        prog="convae", description="Convolutional autoencoders for your own images."
-    )
+    about = "Convolutional autoencoders for your own images."
+    top = argparse.ArgumentParser(prog="convae", description=about)
     top.add_argument("--version", action="version", version=version("convae-keras"))
     verbs = top.add_subparsers(required=True, metavar="VERB", dest="verb")
     for name, verb in VERBS.items():

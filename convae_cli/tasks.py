@@ -27,11 +27,12 @@ SHIFT = 1 / 7
 PHOTOGRAPHS = {"filters": (32, 64, 64), "code_filters": (64, 64), "latent_dim": 24}
 PHOTOGRAPHS |= {"rate_weight": 8.0}
 NOISE_HELP = "standard deviation, where white is 1; two for a range (default: 0 0.2)"
-SCALE_HELP = "how many times larger the output is (default: 2)"
+SCALE = {"type": int, "help": "how many times larger the output is (default: 2)"}
 DOWNSAMPLING = {"choices": ("box", "bicubic")}
 DOWNSAMPLING["help"] = "how the small images are made (default: box)"
 RATE_HELP = """weight of the rate in the loss, -PSNR + LAMBDA * bits per pixel; larger
 values give smaller files (default: 50; photographs: 8)"""
+RATE_WEIGHT = {"type": float, "metavar": "LAMBDA", "help": RATE_HELP}
 
 
 def _noise(arguments, image_shape):
@@ -175,10 +176,7 @@ _TASKS = (
         "super-resolution",
         "enlarge images",
         presets=("restorer",),
-        flags={
-            "--scale": {"type": int, "help": SCALE_HELP},
-            "--downsampling": DOWNSAMPLING,
-        },
+        flags={"--scale": SCALE, "--downsampling": DOWNSAMPLING},
         restores=True,
         scale=_scale,
         corruption=_downsampling,
@@ -194,9 +192,7 @@ _TASKS = (
         "compress",
         "compress images; the model packs and unpacks .cae files",
         presets=("codec",),
-        flags={
-            "--rate-weight": {"type": float, "metavar": "LAMBDA", "help": RATE_HELP}
-        },
+        flags={"--rate-weight": RATE_WEIGHT},
         restores=True,
         build=_codec,
         defaults=lambda arguments: {"learning_rate": 0.003, "loss": "psnr"},

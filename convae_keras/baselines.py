@@ -55,11 +55,9 @@ def pca(x_train, latent_dim, seed=0):
     """
     pixels = int(np.prod(x_train.shape[1:]))
     limit = min(len(x_train), pixels)
-    require(
-        0 < latent_dim < limit,
-        f"`latent_dim` must be from 1 to {limit - 1} for {len(x_train)} images of "
-        f"{pixels} pixels. Received: {latent_dim}",
-    )
+    expected = f"`latent_dim` must be from 1 to {limit - 1} for {len(x_train)} images"
+    message = f"{expected} of {pixels} pixels. Received: {latent_dim}"
+    require(0 < latent_dim < limit, message)
     count = min(len(x_train), max(latent_dim + 1, PCA_BYTES // (4 * pixels)))
     sample = np.random.default_rng(seed).permutation(len(x_train))[:count]
     x = to_float(x_train[np.sort(sample)]).reshape(count, pixels)
@@ -95,11 +93,9 @@ def dense_autoencoder(image_shape, latent_dim, parameters):
     pixels = int(np.prod(image_shape))
     # 2·(pixels + latent_dim)·width weights, and biases.
     width = (parameters - pixels - latent_dim) // (2 * (pixels + latent_dim + 1))
-    require(
-        width >= 1,
-        f"`parameters` must be at least {3 * (pixels + latent_dim) + 2} for {pixels} "
-        f"pixels and a code of {latent_dim}. Received: {parameters}",
-    )
+    least, size = 3 * (pixels + latent_dim) + 2, f"{pixels} pixels"
+    expected = f"`parameters` must be at least {least} for {size} and a code of"
+    require(width >= 1, f"{expected} {latent_dim}. Received: {parameters}")
     he = {"kernel_initializer": "he_normal"}
     inputs = keras.Input(image_shape, name="images")
     x = layers.Flatten()(inputs)
@@ -121,16 +117,13 @@ def _median(image, strength, sigma):
 
 def _non_local_means(image, strength, sigma):
     options = {"patch_size": 5, "patch_distance": 6, "channel_axis": -1}
-    return restoration.denoise_nl_means(
-        image, h=strength * sigma, sigma=sigma, fast_mode=True, **options
-    )
+    options |= {"h": strength * sigma, "sigma": sigma, "fast_mode": True}
+    return restoration.denoise_nl_means(image, **options)
 
 
 def _wavelet(image, strength, sigma):
-    in_color = image.shape[-1] == 3
-    return restoration.denoise_wavelet(
-        image, sigma=strength * sigma, convert2ycbcr=in_color, channel_axis=-1
-    )
+    options = {"convert2ycbcr": image.shape[-1] == 3, "channel_axis": -1}
+    return restoration.denoise_wavelet(image, sigma=strength * sigma, **options)
 
 
 def _total_variation(image, strength, sigma):
@@ -218,12 +211,8 @@ def ridge(inputs, targets, alpha=1.0):
     return restore
 
 
-RESAMPLING = {
-    "nearest": Image.Resampling.NEAREST,
-    "bilinear": Image.Resampling.BILINEAR,
-    "bicubic": Image.Resampling.BICUBIC,
-    "Lanczos": Image.Resampling.LANCZOS,
-}
+_METHODS = ("nearest", "bilinear", "bicubic", "Lanczos")
+RESAMPLING = {name: Image.Resampling[name.upper()] for name in _METHODS}
 
 
 def enlarge(x, scale, method="bicubic"):
@@ -245,18 +234,15 @@ def enlarge(x, scale, method="bicubic"):
         - [Duchon, 1979](
           https://doi.org/10.1175/1520-0450(1979)018%3C1016:LFIOAT%3E2.0.CO;2), Lanczos
     """
-    require(
-        method in RESAMPLING,
-        f"`method` must be in {[*RESAMPLING]}. Received: {method!r}",
-    )
+    message = f"`method` must be in {[*RESAMPLING]}. Received: {method!r}"
+    require(method in RESAMPLING, message)
     n, height, width, channels = x.shape
     size, resample = (scale * width, scale * height), RESAMPLING[method]
     planes = np.moveaxis(np.asarray(x, "float32"), -1, 1).reshape(-1, height, width)
     # Pillow's mode "F": float32 in, float32 out, without rounding to bytes.
-    large = [
-        np.asarray(Image.fromarray(each).resize(size, resample)) for each in planes
-    ]
-    large = np.stack(large).reshape(n, channels, scale * height, scale * width)
+    large = (Image.fromarray(each).resize(size, resample) for each in planes)
+    large = np.stack([np.asarray(image) for image in large])
+    large = large.reshape(n, channels, scale * height, scale * width)
     return np.moveaxis(large, 1, -1).clip(0, 1)
 
 

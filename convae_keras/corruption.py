@@ -195,10 +195,8 @@ class Hole(Corruption):
         n, height, width, _ = _sizes(x)
         _check_fits("side", self.side, x)
         draws = tf.random.stateless_uniform((2, n, 1, 1, 1), _fold_in(seed, 0))
-        top, left = (
-            tf.floor(draws[i] * tf.cast(length - self.side + 1, "float32"))
-            for i, length in enumerate((height, width))
-        )
+        ends = [tf.cast(size - self.side + 1, "float32") for size in (height, width)]
+        top, left = (tf.floor(draws[i] * ends[i]) for i in range(2))
         row = tf.reshape(tf.range(height, dtype="float32"), (1, -1, 1, 1))
         column = tf.reshape(tf.range(width, dtype="float32"), (1, 1, -1, 1))
         inside = (row >= top) & (row < top + self.side)
@@ -296,10 +294,8 @@ class Warp(Corruption):
     def damage(self, x, seed):
         options = {"interpolation": "BILINEAR", "fill_mode": "CONSTANT"}
         options |= {"fill_value": 0.0, "output_shape": tf.shape(x)[1:3]}
-        transforms = self._transforms(x, seed)
-        warped = tf.raw_ops.ImageProjectiveTransformV3(
-            images=x, transforms=transforms, **options
-        )
+        options |= {"images": x, "transforms": self._transforms(x, seed)}
+        warped = tf.raw_ops.ImageProjectiveTransformV3(**options)
         warped = tf.ensure_shape(warped, x.shape)
         return GaussianNoise(self.stddev).damage(warped, _fold_in(seed, 2))
 

@@ -39,15 +39,11 @@ def set_up_device(half=False):
     policy = keras.config.dtype_policy().name
     print(f"Keras {keras.__version__} with {backend} on {device}, {policy}")
     if not capabilities and _has_gpu():
-        print(
-            f"A GPU is present, but {backend} cannot use it: update its driver, and "
-            f"install CUDA with {INSTALL[backend]}"
-        )
+        hint = f"update its driver, and install CUDA with {INSTALL[backend]}"
+        print(f"A GPU is present, but {backend} cannot use it: {hint}")
     if half and capabilities and min(capabilities) < HALF_CAPABILITY:
-        print(
-            f"Half precision is slow on a GPU of compute capability "
-            f"{min(capabilities):g}: it needs {HALF_CAPABILITY} or more."
-        )
+        found = f"a GPU of compute capability {min(capabilities):g}"
+        print(f"Half precision is slow on {found}: it needs {HALF_CAPABILITY} or more.")
 
 
 def _has_gpu():

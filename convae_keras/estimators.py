@@ -1,11 +1,7 @@
 """The autoencoder as a scikit-learn transformer."""
 
 import numpy as np
-from sklearn.base import (
-    BaseEstimator,
-    ClassNamePrefixFeaturesOutMixin,
-    TransformerMixin,
-)
+from sklearn import base
 from sklearn.utils.validation import check_is_fitted
 
 from convae_keras.features import encode, feature_model
@@ -19,7 +15,7 @@ TRAINING = ("epochs", "batch_size", "learning_rate", "corrupt", "seed", "verbose
 
 
 class ConvAutoencoderFeatures(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+    base.ClassNamePrefixFeaturesOutMixin, base.TransformerMixin, base.BaseEstimator
 ):
     """Trains an autoencoder on unlabeled images and transforms images to codes.
 
@@ -62,17 +58,11 @@ class ConvAutoencoderFeatures(
         seed=0,
         verbose=0,
     ):
-        self.preset = preset
-        self.latent_dim = latent_dim
-        self.image_shape = image_shape
-        self.epochs = epochs
-        self.batch_size = batch_size
-        self.learning_rate = learning_rate
-        self.corrupt = corrupt
-        self.layer = layer
-        self.pooling = pooling
-        self.seed = seed
-        self.verbose = verbose
+        self.preset, self.latent_dim, self.image_shape = preset, latent_dim, image_shape
+        self.epochs, self.batch_size = epochs, batch_size
+        self.learning_rate, self.corrupt = learning_rate, corrupt
+        self.layer, self.pooling = layer, pooling
+        self.seed, self.verbose = seed, verbose
 
     def fit(self, X, y=None):
         """Trains the autoencoder.
@@ -91,9 +81,8 @@ class ConvAutoencoderFeatures(
         """
         x = self._images(X)
         switches = {} if self.latent_dim is None else {"latent_dim": self.latent_dim}
-        model = conv_autoencoder(
-            self.preset, image_shape=x.shape[1:], seed=self.seed, **switches
-        )
+        switches |= {"image_shape": x.shape[1:], "seed": self.seed}
+        model = conv_autoencoder(self.preset, **switches)
         options = {name: getattr(self, name) for name in TRAINING}
         self.history_ = train(model, x, **options)
         self.autoencoder_ = model
@@ -123,11 +112,8 @@ class ConvAutoencoderFeatures(
         """
         check_is_fitted(self)
         part = (self.layer, self.pooling)
-        require(
-            part == (None, None),
-            "`layer` and `pooling` must be None in `inverse_transform`. "
-            f"Received: {part}",
-        )
+        expected = "`layer` and `pooling` must be None in `inverse_transform`"
+        require(part == (None, None), f"{expected}. Received: {part}")
         model, codes = self.autoencoder_, np.asarray(X, "float32")
         codes = codes.reshape(-1, *model.decoder.input_shape[1:])
         outputs = model.decoder.predict(codes, batch_size=256, verbose=0)
@@ -136,18 +122,13 @@ class ConvAutoencoderFeatures(
 
     def _images(self, X):
         if self.image_shape is None:
-            require(
-                np.ndim(X) != 2,
-                "`X` must be images; rows of pixels need `image_shape`. "
-                f"Received: {np.shape(X)}",
-            )
+            expected = "`X` must be images; rows of pixels need `image_shape`"
+            require(np.ndim(X) != 2, f"{expected}. Received: {np.shape(X)}")
             return check_images(X, "X")
         X, shape = np.asarray(X), tuple(self.image_shape)
         pixels = int(np.prod(shape))
-        require(
-            X.ndim == 2 and X.shape[1] == pixels,
-            f"`X` must be rows of {pixels} pixels, {shape}. Received: {X.shape}",
-        )
+        message = f"`X` must be rows of {pixels} pixels, {shape}. Received: {X.shape}"
+        require(X.ndim == 2 and X.shape[1] == pixels, message)
         return check_images(X.reshape(-1, *shape), "X")
 
     def __sklearn_tags__(self):

@@ -50,11 +50,9 @@ def scores(reconstruct, x, inputs=None, chunk=1000):
         outputs = reconstruct(model_inputs(targets, inputs, start))
         found.append([measure(targets, outputs) for measure in measures])
     means = np.concatenate(found, axis=1).mean(axis=1).tolist()
+    means = [mean if np.isfinite(mean) else None for mean in means]
     names = (measure.__name__ for measure in measures)
-    return {
-        name: mean if np.isfinite(mean) else None
-        for name, mean in zip(names, means, strict=True)
-    }
+    return dict(zip(names, means, strict=True))
 
 
 def model_inputs(targets, inputs=None, start=0):

@@ -33,24 +33,17 @@ def feature_model(model, layer=None, pooling=None):
     """
     encoder = getattr(model, "encoder", model)
     names = [each.name for each in encoder.layers]
-    require(
-        layer in (None, *names),
-        f"`layer` must be None or one of {names}. Received: {layer!r}",
-    )
-    require(
-        pooling in (None, *POOLS),
-        f"`pooling` must be None or one of {[*POOLS]}. Received: {pooling!r}",
-    )
+    message = f"`layer` must be None or one of {names}. Received: {layer!r}"
+    require(layer in (None, *names), message)
+    message = f"`pooling` must be None or one of {[*POOLS]}. Received: {pooling!r}"
+    require(pooling in (None, *POOLS), message)
     if layer is None and len(encoder.output_shape) == 2:
         return encoder  # its compiled `predict` function is used again
     outputs = encoder.output if layer is None else encoder.get_layer(layer).output
     if len(outputs.shape) == 4 and pooling:
         outputs = POOLS[pooling]()(outputs)
-    require(
-        None not in outputs.shape[1:],
-        f"`pooling` must be one of {[*POOLS]} for a model of images of any size. "
-        f"Received: {pooling!r}",
-    )
+    expected = f"`pooling` must be one of {[*POOLS]} for a model of images of any size"
+    require(None not in outputs.shape[1:], f"{expected}. Received: {pooling!r}")
     if len(outputs.shape) > 2:
         outputs = layers.Flatten()(outputs)
     return keras.Model(encoder.input, outputs, name="features")
@@ -123,10 +116,8 @@ def stratified(y, count, seed=0):
     """
     classes, sizes = np.unique(y, return_counts=True)
     each = count // len(classes)
-    require(
-        each > 0 and count == each * len(classes),
-        f"`count` must be a multiple of {len(classes)} classes. Received: {count}",
-    )
+    message = f"`count` must be a multiple of {len(classes)} classes. Received: {count}"
+    require(each > 0 and count == each * len(classes), message)
     most = int(sizes.min()) * len(classes)
     require(count <= most, f"`count` must be at most {most}. Received: {count}")
     # `RandomState`, unlike `default_rng`, draws the same in every NumPy version.
@@ -192,14 +183,10 @@ def classifier(model, classes, trainable="whole", seed=None):
         ValueError: for other values.
     """
     parts = ("whole", "last", "none")
-    require(
-        trainable in parts,
-        f"`trainable` must be one of {parts}. Received: {trainable!r}",
-    )
-    require(
-        isinstance(classes, int) and classes > 1,
-        f"`classes` must be an int of at least 2. Received: {classes!r}",
-    )
+    message = f"`trainable` must be one of {parts}. Received: {trainable!r}"
+    require(trainable in parts, message)
+    message = f"`classes` must be an int of at least 2. Received: {classes!r}"
+    require(isinstance(classes, int) and classes > 1, message)
     if seed is not None:
         keras.utils.set_random_seed(seed)
     original = feature_model(model)

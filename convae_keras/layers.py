@@ -58,21 +58,14 @@ class UpsampleConv2D(keras.layers.Layer):
         is_odd = kernel_size >= 1 and kernel_size % 2 == 1
         message = f"`kernel_size` must be odd and positive. Received: {kernel_size}"
         require(is_odd, message)
-        self.filters = filters
-        self.kernel_size = kernel_size
+        self.filters, self.kernel_size = filters, kernel_size
         self.activation = keras.activations.get(activation)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
 
     def build(self, input_shape):
-        size = self.kernel_size
-        self.kernel = self.add_weight(
-            shape=(size, size, input_shape[-1], self.filters),
-            initializer=self.kernel_initializer,
-            name="kernel",
-        )
-        self.bias = self.add_weight(
-            shape=(self.filters,), initializer="zeros", name="bias"
-        )
+        shape = self.kernel_size, self.kernel_size, input_shape[-1], self.filters
+        self.kernel = self.add_weight(shape, self.kernel_initializer, name="kernel")
+        self.bias = self.add_weight((self.filters,), "zeros", name="bias")
 
     def call(self, inputs):
         # In the upsampled image each pixel occurs twice in a row, so the pairs
@@ -92,13 +85,10 @@ class UpsampleConv2D(keras.layers.Layer):
         return (batch_size, height, width, self.filters)
 
     def get_config(self):
-        return {
-            **super().get_config(),
-            "filters": self.filters,
-            "kernel_size": self.kernel_size,
-            "activation": keras.activations.serialize(self.activation),
-            "kernel_initializer": keras.initializers.serialize(self.kernel_initializer),
-        }
+        config = {"filters": self.filters, "kernel_size": self.kernel_size}
+        config["activation"] = keras.activations.serialize(self.activation)
+        initializer = keras.initializers.serialize(self.kernel_initializer)
+        return {**super().get_config(), **config, "kernel_initializer": initializer}
 
 
 @keras.saving.register_keras_serializable(package="convae_keras")
@@ -168,13 +158,10 @@ class BicubicUpsampling2D(keras.layers.Layer):
         weights = _keys(np.arange(-2, 3)[:, np.newaxis] - positions)
         kernel = np.einsum("iy,jx->ijyx", weights, weights).reshape(5, 5, 1, -1)
         kernel = ops.convert_to_tensor(kernel, self.compute_dtype)
-        margin = ((0, 0), (2, 2), (2, 2), (0, 0))
-        x = ops.pad(inputs, margin, mode="symmetric")
-        channels = [
-            ops.depth_to_space(ops.conv(x[..., i : i + 1], kernel), self.scale)
-            for i in range(inputs.shape[-1])
-        ]
-        return ops.concatenate(channels, axis=-1)
+        x = ops.pad(inputs, ((0, 0), (2, 2), (2, 2), (0, 0)), mode="symmetric")
+        planes = (x[..., i : i + 1] for i in range(inputs.shape[-1]))
+        large = [ops.depth_to_space(ops.conv(p, kernel), self.scale) for p in planes]
+        return ops.concatenate(large, axis=-1)
 
     def compute_output_shape(self, input_shape):
         batch_size, height, width, channels = input_shape

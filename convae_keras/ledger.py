@@ -36,13 +36,10 @@ def mode():
     Raises:
         ValueError: if both are 1.
     """
-    check, full = (
-        os.environ.get(name) == "1" for name in ("CONVAE_FAST", "CONVAE_FULL")
-    )
-    require(
-        not (check and full),
-        "Only one of CONVAE_FAST and CONVAE_FULL can be 1. Received: both",
-    )
+    names = ("CONVAE_FAST", "CONVAE_FULL")
+    check, full = (os.environ.get(name) == "1" for name in names)
+    message = "Only one of CONVAE_FAST and CONVAE_FULL can be 1. Received: both"
+    require(not (check and full), message)
     return "check" if check else "full" if full else "lesson"
 
 
@@ -91,12 +88,9 @@ def finished_run(name):
     require(name in runs, f"Unknown finished run: {name!r}. Available: {sorted(runs)}")
     path, sha256 = RUNS / f"{name}.keras", runs[name]["sha256"]
     if not path.exists():
-        path = keras.utils.get_file(
-            path.name,
-            f"{_repository()}/raw/main/results/runs/{path.name}",
-            file_hash=sha256,
-            cache_subdir="convae-keras",
-        )
+        url = f"{_repository()}/raw/main/results/runs/{path.name}"
+        options = {"file_hash": sha256, "cache_subdir": "convae-keras"}
+        path = keras.utils.get_file(path.name, url, **options)
     return load_model(path, sha256), runs[name]["history"]
 
 
@@ -158,21 +152,13 @@ def record(name, metrics, *, images, seeds, folder=RESULTS):
         dict, the entry: data, seeds, versions, hardware, and for each key of
         `metrics` the mean, standard deviation, tolerance and number of runs.
     """
-    entry = {
-        "data": str(images),
-        "seeds": list(seeds),
-        "versions": {package: version(package) for package in PACKAGES},
-        "hardware": hardware(),
-        "metrics": {
-            key: {
-                "mean": float(f"{np.mean(values):.6g}"),
-                "std": float(f"{np.std(values):.3g}"),
-                "tolerance": tolerance,
-                "runs": len(values),
-            }
-            for key, (values, tolerance) in metrics.items()
-        },
-    }
+    versions = {package: version(package) for package in PACKAGES}
+    entry = {"data": str(images), "seeds": list(seeds), "versions": versions}
+    entry |= {"hardware": hardware(), "metrics": {}}
+    for key, (values, tolerance) in metrics.items():
+        mean, std = float(f"{np.mean(values):.6g}"), float(f"{np.std(values):.3g}")
+        metric = {"mean": mean, "std": std, "tolerance": tolerance}
+        entry["metrics"][key] = metric | {"runs": len(values)}
     official = mode() == "full" and is_official(images)
     if official and Path(folder).is_dir():
         write_json(Path(folder) / f"{name}.json", entry)

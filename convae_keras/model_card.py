@@ -52,7 +52,7 @@ CARD = """# {name}
 A convolutional autoencoder with {parameters:,} trainable parameters.
 
 - Data: {data}.
-- Input: float32 `(n, {image})`, pixels in [{low}, {high}].
+- Input: float32 `(n, {image})`, pixels in [{pixel_range[0]}, {pixel_range[1]}].
 - Output: {output}.
 {corruption}{codec}\
 - Training: {epochs} epochs, batch size {batch_size}{augmentation}, seed {seed}.
@@ -89,13 +89,10 @@ def model_card(name, autoencoder, settings, results):
     if hasattr(autoencoder, "tables"):
         digits = fingerprint(autoencoder)[:32]
         codec = f"- Fingerprint, in the files that it compressed: `{digits}`.\n"
-    low, high = settings["pixel_range"]
     return CARD.format(
         **{key: value for key, value in settings.items() if key != "corruption"},
         name=name,
         image=format_shape(autoencoder.input_shape[1:]),
-        low=low,
-        high=high,
         output=output,
         corruption=f"- Corruption of the input: `{corrupt}`.\n" if corrupt else "",
         codec=codec,

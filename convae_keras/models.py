@@ -8,17 +8,10 @@ from keras import layers
 from convae_keras.layers import CropLike, UpsampleConv2D
 from convae_keras.validation import require
 
-DEFAULTS = {
-    "filters": (32, 64),
-    "latent_dim": None,
-    "code_filters": (),
-    "pooling": "max",
-    "upsampling": "nearest",
-    "fused": True,
-    "activation": "relu",
-    "output_range": (0, 1),
-    "kernel_initializer": "he_normal",
-}
+DEFAULTS = {"filters": (32, 64), "latent_dim": None, "code_filters": ()}
+DEFAULTS |= {"pooling": "max", "upsampling": "nearest", "fused": True}
+DEFAULTS |= {"activation": "relu", "output_range": (0, 1)}
+DEFAULTS |= {"kernel_initializer": "he_normal"}
 
 # Keyword arguments of `conv_autoencoder`, each of which the caller can override.
 PRESETS = {
@@ -27,13 +20,8 @@ PRESETS = {
     # Conv2d 16, MaxPool2d, Conv2d 32, MaxPool2d | two transposed convolutions
     "pytorch": {"filters": (16, 32), "upsampling": "transposed"},
     # A dense bottleneck: 32 numbers for an image of 784 pixels.
-    "reference": {
-        "filters": (32, 64),
-        "code_filters": (64, 64),
-        "latent_dim": 32,
-        "pooling": "average",
-        "activation": "silu",
-    },
+    "reference": {"filters": (32, 64), "code_filters": (64, 64), "latent_dim": 32}
+    | {"pooling": "average", "activation": "silu"},
 }
 
 POOLS = {"max": layers.MaxPooling2D, "average": layers.AveragePooling2D}
@@ -213,9 +201,7 @@ def _upsample_conv(x, filters, name, switches, **kwargs):
 
 def _conv(filters, name, switches, strides=1):
     shared = {key: switches[key] for key in ("activation", "kernel_initializer")}
-    return layers.Conv2D(
-        filters, 3, strides=strides, padding="same", name=name, **shared
-    )
+    return layers.Conv2D(filters, 3, strides, "same", name=name, **shared)
 
 
 def _dense(units, name, switches, **kwargs):
@@ -231,13 +217,10 @@ def _checked(image_shape, switches):
     for key in ("filters", "code_filters", "output_range"):
         switches[key] = tuple(switches[key])
     for key, choices in CHOICES.items():
-        value = switches[key]
-        known = value in choices
-        require(known, f"`{key}` must be one of {choices}. Received: {value!r}")
-    require(
-        len(image_shape) == 3,
-        f"`image_shape` must be (height, width, channels). Received: {image_shape}",
-    )
+        message = f"`{key}` must be one of {choices}. Received: {switches[key]!r}"
+        require(switches[key] in choices, message)
+    expected = "`image_shape` must be (height, width, channels)"
+    require(len(image_shape) == 3, f"{expected}. Received: {image_shape}")
     latent_dim = switches["latent_dim"]
     sizes = {"image_shape": [size for size in image_shape if size is not None]}
     sizes |= {key: switches[key] for key in ("filters", "code_filters")}
@@ -246,11 +229,10 @@ def _checked(image_shape, switches):
         valid = all(isinstance(size, int) and size > 0 for size in values)
         require(valid, f"`{key}` must be positive ints. Received: {values}")
     require(switches["filters"], "`filters` must not be empty. Received: ()")
-    require(
-        latent_dim is None or None not in image_shape,
-        "`latent_dim` needs images of a fixed size. Give `image_shape` a height and "
-        f"a width, or set latent_dim=None. Received: {image_shape}",
-    )
+    expected = "`latent_dim` needs images of a fixed size"
+    hint = "Give `image_shape` a height and a width, or set latent_dim=None"
+    fits = latent_dim is None or None not in image_shape
+    require(fits, f"{expected}. {hint}. Received: {image_shape}")
     return switches
 
 

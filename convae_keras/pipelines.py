@@ -67,10 +67,8 @@ def _bytes_to_float(x, cast):
 
 def _check_range(pixel_range):
     pixel_range = tuple(pixel_range)
-    require(
-        pixel_range in ((0, 1), (-1, 1)),
-        f"`pixel_range` must be (0, 1) or (-1, 1). Received: {pixel_range}",
-    )
+    message = f"`pixel_range` must be (0, 1) or (-1, 1). Received: {pixel_range}"
+    require(pixel_range in ((0, 1), (-1, 1)), message)
     return pixel_range
 
 
@@ -130,17 +128,13 @@ def make_pipeline(
         x = check_images(x)
         inputs = None if inputs is None else check_images(inputs, "inputs")
     n, is_int = len(x), isinstance(batch_size, int | np.integer)
-    require(
-        is_int and batch_size >= 1,
-        f"`batch_size` must be a positive int. Received: {batch_size}",
-    )
+    message = f"`batch_size` must be a positive int. Received: {batch_size}"
+    require(is_int and batch_size >= 1, message)
     batch_size = min(batch_size, n)
     full = n // batch_size
     steps = full if steps_per_epoch is None else steps_per_epoch
-    require(
-        1 <= steps <= full,
-        f"`steps_per_epoch` must be from 1 to {full}. Received: {steps}",
-    )
+    message = f"`steps_per_epoch` must be from 1 to {full}. Received: {steps}"
+    require(1 <= steps <= full, message)
     check_augment(augment, x.shape[1:])
     make_pair = _pair_function(x, corrupt, inputs, augment, _check_range(pixel_range))
     if seed is None:
@@ -162,10 +156,8 @@ def check_augment(augment, image_shape):
     Raises:
         ValueError: if `augment` is true and the images are not square.
     """
-    require(
-        not augment or image_shape[0] == image_shape[1],
-        f"`augment` needs square images. Received: {format_shape(image_shape)}",
-    )
+    message = f"`augment` needs square images. Received: {format_shape(image_shape)}"
+    require(not augment or image_shape[0] == image_shape[1], message)
 
 
 def _shuffled(n, batch_size, steps, seed, first_epoch):
@@ -185,15 +177,10 @@ def _pair_function(x, corrupt, inputs, augment, pixel_range):
     """Returns a function from an epoch's seed, a step and indices to a batch."""
     gather_targets, gather_inputs = _gather_function(x), None
     if inputs is not None:
-        require(
-            corrupt is None,
-            f"`corrupt` must be None if there are `inputs`. Received: {corrupt}",
-        )
-        require(
-            len(inputs) == len(x),
-            f"`inputs` must be {len(x)} images, as many as targets. "
-            f"Received: {len(inputs)}",
-        )
+        message = f"`corrupt` must be None if there are `inputs`. Received: {corrupt}"
+        require(corrupt is None, message)
+        expected = f"`inputs` must be {len(x)} images, as many as targets"
+        require(len(inputs) == len(x), f"{expected}. Received: {len(inputs)}")
         gather_inputs = _gather_function(inputs)
 
     def make_pair(epoch_seed, step, indices):

@@ -21,12 +21,10 @@ def image_rows(rows, count=10):
         ValueError: if there is no row, or a row is no batch of images.
     """
     require(rows, "`rows` must have at least one row. Received: {}")
+    batch = "(n, height, width, channels), n at least 1"
     for label, x in rows.items():
-        require(
-            np.ndim(x) == 4 and len(x),
-            f"Row {label!r} of `rows` must be (n, height, width, channels), n at "
-            f"least 1. Received: {np.shape(x)}",
-        )
+        message = f"Row {label!r} of `rows` must be {batch}. Received: {np.shape(x)}"
+        require(np.ndim(x) == 4 and len(x), message)
     count = min(count, *(len(x) for x in rows.values()))
     figure = Figure(figsize=(count + 1.2, len(rows) + 0.1), layout="constrained")
     axes = figure.subplots(len(rows), count, squeeze=False)

@@ -109,12 +109,8 @@ def _stages(x, stages, activation, number=1):
     skip = x
     x = layers.AveragePooling2D(2, padding="same", name=f"pool_{number}")(x)
     x = _stages(x, smaller, activation, number + 1)
-    x = UpsampleConv2D(
-        filters,
-        activation=activation,
-        kernel_initializer="he_normal",
-        name=f"up_{number}",
-    )(x)
+    options = {"activation": activation, "kernel_initializer": "he_normal"}
+    x = UpsampleConv2D(filters, name=f"up_{number}", **options)(x)
     x = CropLike(name=f"crop_{number}")(x, skip)
     x = layers.Add(name=f"skip_{number}")([x, skip])
     for i in range(convs):
@@ -143,9 +139,7 @@ def _check(image_shape, scale, filters, convs, head):
     for name, sizes in (("scale", [scale]), ("filters", filters), ("convs", convs)):
         valid = all(isinstance(size, int) and size > 0 for size in sizes)
         require(valid, f"`{name}` must be positive ints. Received: {sizes}")
-    require(
-        len(filters) == len(convs) > 0,
-        "`filters` and `convs` must have the same length, at least 1. Received: "
-        f"{filters} and {convs}",
-    )
+    expected = "`filters` and `convs` must have the same length, at least 1"
+    received = f"Received: {filters} and {convs}"
+    require(len(filters) == len(convs) > 0, f"{expected}. {received}")
     require(head in HEADS, f"`head` must be one of {HEADS}. Received: {head!r}")

@@ -34,9 +34,8 @@ def open_run(run, settings):
         run.mkdir(parents=True, exist_ok=True)
         write_json(run / "settings.json", settings)
     except OSError as error:
-        raise ValueError(
-            f"`run` must be a folder that can be written. Received: {run} ({error})"
-        ) from None
+        expected = "`run` must be a folder that can be written"
+        raise ValueError(f"{expected}. Received: {run} ({error})") from None
     return run
 
 
@@ -44,16 +43,12 @@ def _check_settings(run, settings):
     found = read_json(run / "settings.json")
     # "data" is a description for the reader; "fingerprint" identifies the images.
     keys = sorted((settings.keys() | found.keys()) - {"data"})
+    pairs = [(key, found.get(key), settings.get(key)) for key in keys]
     different = [
-        f"{key}={found.get(key)!r} on disk, {settings.get(key)!r} requested"
-        for key in keys
-        if found.get(key) != settings.get(key)
+        f"{key}={a!r} on disk, {b!r} requested" for key, a, b in pairs if a != b
     ]
-    require(
-        not different,
-        f"Run folder was created with different settings: {'; '.join(different)}. "
-        f"Choose another folder, or delete {run}.",
-    )
+    message = f"Run folder was created with different settings: {'; '.join(different)}"
+    require(not different, f"{message}. Choose another folder, or delete {run}.")
 
 
 def finished_history(run, epochs):
@@ -115,11 +110,8 @@ def load_checkpoint(run, autoencoder):
     best = [arrays[name] for name in arrays if name.startswith("best_")]
     variables = _state(autoencoder)
     expected, received = ([tuple(v.shape) for v in vs] for vs in (variables, state))
-    require(
-        expected == received,
-        f"{path} is of another network: expected shapes {expected}. "
-        f"Received: {received}",
-    )
+    message = f"{path} is of another network: expected shapes {expected}"
+    require(expected == received, f"{message}. Received: {received}")
     for variable, value in zip(variables, state, strict=True):
         variable.assign(value)
     return history, best
@@ -166,10 +158,8 @@ def load_run(run):
         ValueError: if there is no `model.keras`, or it is damaged.
     """
     path = Path(run) / "model.keras"
-    require(
-        path.is_file(),
-        f"`run` must be a run folder with a model.keras. Received: {run}",
-    )
+    message = f"`run` must be a run folder with a model.keras. Received: {run}"
+    require(path.is_file(), message)
     return load_model(path)
 
 
@@ -221,11 +211,9 @@ class RunKeeper(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         logs = {key: float(logs[key]) for key in ("loss", "val_loss")}
-        require(
-            np.isfinite(list(logs.values())).all(),
-            f"The loss is not a number after epoch {epoch + 1}: {logs}. Try a lower "
-            "`learning_rate`.",
-        )
+        message = f"The loss is not a number after epoch {epoch + 1}: {logs}"
+        finite = np.isfinite(list(logs.values())).all()
+        require(finite, f"{message}. Try a lower `learning_rate`.")
         if logs["val_loss"] < min(self.history["val_loss"], default=np.inf):
             self.best = self.model.get_weights()
         for key, value in {**logs, "seconds": self._seconds}.items():

@@ -15,24 +15,14 @@ from convae_keras.validation import require
 
 # The module of each class when run folders began to store a hash of their
 # network. Classes may move; classes that are newer than this list have no module.
-HASHED_MODULES = {
-    "Autoencoder": "convae_keras.models",
-    "BicubicUpsampling2D": "convae_keras.layers",
-    "Codec": "convae_keras.codecs",
-    "CropLike": "convae_keras.layers",
-    "ExactConv2D": "convae_keras.exact",
-    "SideBySide": "convae_keras.exact",
-    "Tables": "convae_keras.codecs",
-    "UpsampleConv2D": "convae_keras.layers",
-    "WholeCode": "convae_keras.codecs",
-}
+_LAYERS = ("BicubicUpsampling2D", "CropLike", "UpsampleConv2D")
+HASHED_MODULES = dict.fromkeys(_LAYERS, "convae_keras.layers")
+HASHED_MODULES |= dict.fromkeys(("Codec", "Tables", "WholeCode"), "convae_keras.codecs")
+HASHED_MODULES |= dict.fromkeys(("ExactConv2D", "SideBySide"), "convae_keras.exact")
+HASHED_MODULES |= {"Autoencoder": "convae_keras.models"}
 # Classes and arguments that have been renamed since then.
-HASHED_NAMES = {
-    "DepthToSpace": "SideBySide",
-    "EntropyBottleneck": "WholeCode",
-    "EntropyTables": "Tables",
-    "IntegerConv2D": "ExactConv2D",
-}
+HASHED_NAMES = {"DepthToSpace": "SideBySide", "EntropyBottleneck": "WholeCode"}
+HASHED_NAMES |= {"EntropyTables": "Tables", "IntegerConv2D": "ExactConv2D"}
 HASHED_ARGUMENTS = {"rate_weight": "price"}
 
 
@@ -122,11 +112,8 @@ def load_model(path, sha256=None):
     require(path.is_file(), f"No such file: {path}")
     if sha256 is not None:
         found = hashlib.sha256(path.read_bytes()).hexdigest()
-        require(
-            found == sha256,
-            f"{path} is not the expected file: its SHA-256 must be {sha256}. "
-            f"Received: {found}",
-        )
+        expected = f"{path} is not the expected file: its SHA-256 must be {sha256}"
+        require(found == sha256, f"{expected}. Received: {found}")
     try:
         return keras.models.load_model(path)
     except Exception as error:  # of Keras, h5py or zipfile

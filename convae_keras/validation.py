@@ -58,9 +58,8 @@ def check_images(x, name="x"):
             empty array, channels first, other dtypes, NaN, infinity, values
             out of range.
     """
-    images = (
-        f"`{name}` must be images, (n, height, width) or (n, height, width, channels)"
-    )
+    shapes = "(n, height, width) or (n, height, width, channels)"
+    images = f"`{name}` must be images, {shapes}"
     try:
         x = np.asanyarray(x)
     except ValueError as error:  # a list of images of different sizes

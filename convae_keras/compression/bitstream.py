@@ -76,10 +76,8 @@ def unpack(codec, data, shape, lossless=False):
     count, _ = _code_count(codec, shape)
     # Else a few bytes could ask for hours of decoding.
     least = count * code_tables.min_bits() / 8 - 8
-    expected = (
-        f"`data` must have at least {least:,.0f} bytes for images of shape {shape}"
-    )
-    require(len(data) >= least, f"{expected}. Received: {len(data):,}")
+    expected = f"`data` must have at least {least:,.0f} bytes for images of shape"
+    require(len(data) >= least, f"{expected} {shape}. Received: {len(data):,}")
     images = images_of(codec, code_tables.decode(decoder, count), shape)
     if not lossless:
         return images
@@ -167,10 +165,8 @@ def _largest(codec):
 
 def _tables(codec):
     groups, codes, pixels, mode = (np.asarray(w) for w in codec.tables.get_weights())
-    message = (
-        "The probability tables of `codec` are not fitted: call `fit_tables` first."
-    )
-    require(groups.sum() == TOTAL, message)
+    problem = "The probability tables of `codec` are not fitted"
+    require(groups.sum() == TOTAL, f"{problem}: call `fit_tables` first.")
     code_tables = entropy_models.CodeTables(groups, codes)
     return code_tables, entropy_models.PixelTables(pixels, int(mode[0]))
 

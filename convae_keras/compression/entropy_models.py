@@ -98,10 +98,8 @@ def count_codes(codes, groups, symbols):
     kmeans = MiniBatchKMeans(min(groups, len(codes)), n_init=1, random_state=0)
     assigned = kmeans.fit_predict(codes)
     for _ in range(ITERATIONS if groups > 1 else 1):
-        channels = [
-            count_table(assigned, column, (groups, symbols), PRIOR)
-            for column in codes.T
-        ]
+        shape = groups, symbols
+        channels = [count_table(assigned, c, shape, PRIOR) for c in codes.T]
         group_table = np.full((1, 1), TOTAL)
         if groups > 1:
             group_table = count_table(np.zeros_like(assigned), assigned, (1, groups))
@@ -121,10 +119,9 @@ OFFSETS = np.array([-24, -10, -4, -1, 2, 5, 11, 25])
 PHOTOGRAPH_RANGES = np.array([1, 3, 6, 10, 16, 26, 42, 70])
 
 # Contexts of a pass: the most that a mode has.
-CONTEXTS = max(
-    (len(GRAYS) + 1) ** 2 * (len(DRAWING_RANGES) + 1),
-    (len(OFFSETS) + 1) * (len(PHOTOGRAPH_RANGES) + 1),
-)
+DRAWING_CONTEXTS = (len(GRAYS) + 1) ** 2 * (len(DRAWING_RANGES) + 1)
+PHOTOGRAPH_CONTEXTS = (len(OFFSETS) + 1) * (len(PHOTOGRAPH_RANGES) + 1)
+CONTEXTS = max(DRAWING_CONTEXTS, PHOTOGRAPH_CONTEXTS)
 
 # In a square of 2 x 2 pixels of which the first is known, the order of the others,
 # each with the offsets of its neighbours that are known by then.
@@ -157,9 +154,7 @@ def passes(height, width):
             table = 0
             if step in FINE_STEPS:
                 table = 1 + FINE_STEPS.index(step) * len(KINDS) + kind
-            rows, columns = (
-                slice(start * step, None, 2 * step) for start in (top, left)
-            )
+            rows, columns = (slice(at * step, None, 2 * step) for at in (top, left))
             yield table, step, rows, columns, neighbours
 
 
@@ -253,12 +248,11 @@ def _contexts(known, reconstruction, mode):
     for table, step, rows, columns, neighbours in passes(height, width):
         index = slice(None), rows, columns
         rows, columns = np.arange(height)[rows], np.arange(width)[columns]
-        around = [
-            known[:, _shift(rows, down * step, height)][
-                :, :, _shift(columns, right * step, width)
-            ].astype("int64")
-            for down, right in neighbours
-        ]
+        around = []
+        for down, right in neighbours:
+            moved = known[:, _shift(rows, down * step, height)]
+            moved = moved[:, :, _shift(columns, right * step, width)]
+            around.append(moved.astype("int64"))
         yield table, index, *MODES[mode](reconstruction[index].astype("int64"), around)
 
 

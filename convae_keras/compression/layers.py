@@ -61,48 +61,30 @@ class IntegerConv2D(layers.Layer):
     """
 
     def __init__(
-        self,
-        filters,
-        kernel_size=3,
-        shift=6,
-        largest=255,
-        pixels=False,
-        dtype="float32",
-        **kwargs,
+        self, filters, kernel_size=3, shift=6, largest=255, pixels=False, **kwargs
     ):
-        super().__init__(dtype=dtype, **kwargs)
-        self.filters = filters
-        self.kernel_size = kernel_size
-        self.shift = shift
-        self.largest = largest
-        self.pixels = pixels
+        super().__init__(**{"dtype": "float32", **kwargs})
+        self.filters, self.kernel_size = filters, kernel_size
+        self.shift, self.largest, self.pixels = shift, largest, pixels
 
     def build(self, input_shape):
         fan_in = self.kernel_size**2 * input_shape[-1]
         # Half of the range is for the products, half for the bias.
         limit = LIMIT // (MAX_WEIGHT * self.largest)
-        require(
-            fan_in < limit,
-            f"`kernel_size**2 * channels` must be below {limit}, or float32 sums are "
-            f"not exact. Received: {fan_in}, for inputs of shape {input_shape}",
-        )
-        self.kernel = self.add_weight(
-            name="kernel",
-            shape=(fan_in, self.filters),
-            initializer=keras.initializers.HeNormal(),
-        )
-        self.bias = self.add_weight(
-            name="bias", shape=(self.filters,), initializer="zeros"
-        )
+        expected = f"`kernel_size**2 * channels` must be below {limit}"
+        received = f"Received: {fan_in}, for inputs of shape {input_shape}"
+        message = f"{expected}, or float32 sums are not exact. {received}"
+        require(fan_in < limit, message)
+        normal = keras.initializers.HeNormal()
+        self.kernel = self.add_weight((fan_in, self.filters), normal, name="kernel")
+        self.bias = self.add_weight((self.filters,), "zeros", name="bias")
 
     def call(self, x, training=False):
         kernel = ops.clip(round_ste(UNIT * self.kernel), -MAX_WEIGHT, MAX_WEIGHT)
         max_bias = LIMIT - 1 - MAX_WEIGHT * self.largest * kernel.shape[0]
         bias = round_ste(UNIT * self.largest * self.bias)
-        total = self._convolve(x, kernel, training) + ops.clip(
-            bias, -max_bias, max_bias
-        )
-        scaled = total / 2.0**self.shift
+        bias = ops.clip(bias, -max_bias, max_bias)
+        scaled = (self._convolve(x, kernel, training) + bias) / 2.0**self.shift
         rounded = ops.clip(ops.floor(scaled + 0.5), 0, 255)
         differentiable = scaled if self.pixels else ops.clip(scaled, 0, 255)
         return differentiable + ops.stop_gradient(rounded - differentiable)
@@ -128,12 +110,8 @@ class IntegerConv2D(layers.Layer):
         """Returns, for each entry of the kernel, `x` shifted to be multiplied by it."""
         margin, (height, width) = self.kernel_size // 2, ops.shape(x)[1:3]
         padded = ops.pad(x, [[0, 0], [margin, margin], [margin, margin], [0, 0]])
-        offsets = range(self.kernel_size)
-        return [
-            padded[:, top : top + height, left : left + width]
-            for top in offsets
-            for left in offsets
-        ]
+        steps = range(self.kernel_size)
+        return [padded[:, i : i + height, j : j + width] for i in steps for j in steps]
 
     def get_config(self):
         names = ("filters", "kernel_size", "shift", "largest", "pixels")
@@ -186,32 +164,25 @@ class EntropyBottleneck(layers.Layer):
         - [Ballé et al., 2017](https://arxiv.org/abs/1611.01704)
     """
 
-    def __init__(
-        self, pixels, rate_weight, largest=15, seed=0, dtype="float32", **kwargs
-    ):
-        super().__init__(dtype=dtype, **kwargs)
-        self.pixels = pixels
-        self.rate_weight = rate_weight
-        self.largest = largest
-        self.seed = seed
+    def __init__(self, pixels, rate_weight, largest=15, seed=0, **kwargs):
+        super().__init__(**{"dtype": "float32", **kwargs})
+        self.pixels, self.rate_weight = pixels, rate_weight
+        self.largest, self.seed = largest, seed
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def build(self, input_shape):
         shape = (input_shape[-1], COMPONENTS)
         normal = keras.initializers.RandomNormal(stddev=0.5, seed=self.seed)
-        self.loc = self.add_weight(name="loc", shape=shape, initializer=normal)
-        self.log_scale = self.add_weight(
-            name="log_scale", shape=shape, initializer="zeros"
-        )
-        self.logits = self.add_weight(name="logits", shape=shape, initializer="zeros")
+        self.loc = self.add_weight(shape, normal, name="loc")
+        self.log_scale = self.add_weight(shape, "zeros", name="log_scale")
+        self.logits = self.add_weight(shape, "zeros", name="logits")
 
     def call(self, x, training=False):
         rounded = ops.clip(round_ste(x), -self.largest, self.largest)
         noisy = rounded
         if training:
-            noisy = x + keras.random.uniform(
-                ops.shape(x), -0.5, 0.5, seed=self.seed_generator
-            )
+            shape, seed = ops.shape(x), self.seed_generator
+            noisy = x + keras.random.uniform(shape, -0.5, 0.5, seed=seed)
         bits_per_pixel = ops.mean(ops.sum(self._bits(noisy), axis=-1)) / self.pixels
         self.add_loss(self.rate_weight * bits_per_pixel)
         return rounded

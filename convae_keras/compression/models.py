@@ -6,12 +6,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from convae_keras.compression.layers import (
-    DepthToSpace,
-    EntropyBottleneck,
-    EntropyTables,
-    IntegerConv2D,
-)
+from convae_keras.compression import layers as codec_layers
 from convae_keras.layers import CropLike
 from convae_keras.models import Autoencoder, conv_autoencoder
 from convae_keras.validation import require
@@ -85,14 +80,9 @@ def conv_codec(
     _check(latent_dim, largest)
     image_shape, filters = tuple(image_shape), tuple(filters)
     with _float32_policy():
-        base = conv_autoencoder(
-            "reference",
-            image_shape=image_shape,
-            latent_dim=None,
-            filters=filters,
-            code_filters=code_filters,
-            seed=seed,
-        ).encoder
+        switches = {"filters": filters, "code_filters": code_filters, "seed": seed}
+        switches |= {"image_shape": image_shape, "latent_dim": None}
+        base = conv_autoencoder("reference", **switches).encoder
         options = {"rate_weight": rate_weight, "largest": largest, "seed": seed or 0}
         encoder = _encoder(base, latent_dim, image_shape, filters, options)
         decoder = _decoder(encoder, base, image_shape, filters, largest)
@@ -102,29 +92,22 @@ def conv_codec(
 
 
 def _rate_weight(rate_weight, price):
-    require(
-        rate_weight is None or price is None,
-        "`price` is the earlier name of `rate_weight`: only one of them can be given. "
-        f"Received: rate_weight={rate_weight}, price={price}",
-    )
+    hint = "only one of them can be given"
+    received = f"Received: rate_weight={rate_weight}, price={price}"
+    message = f"`price` is the earlier name of `rate_weight`: {hint}. {received}"
+    require(rate_weight is None or price is None, message)
     name, value = ("rate_weight", rate_weight) if price is None else ("price", price)
     value = RATE_WEIGHT if value is None else value
-    require(
-        0 <= value < np.inf,
-        f"`{name}` must be a non-negative number. Received: {value}",
-    )
+    message = f"`{name}` must be a non-negative number. Received: {value}"
+    require(0 <= value < np.inf, message)
     return value
 
 
 def _check(latent_dim, largest):
-    require(
-        isinstance(latent_dim, int) and latent_dim > 0,
-        f"`latent_dim` must be a positive int. Received: {latent_dim}",
-    )
-    require(
-        isinstance(largest, int) and 0 < largest < 128,
-        f"`largest` must be an int from 1 to 127. Received: {largest}",
-    )
+    message = f"`latent_dim` must be a positive int. Received: {latent_dim}"
+    require(isinstance(latent_dim, int) and latent_dim > 0, message)
+    message = f"`largest` must be an int from 1 to 127. Received: {largest}"
+    require(isinstance(largest, int) and 0 < largest < 128, message)
 
 
 @contextlib.contextmanager
@@ -146,28 +129,29 @@ def _encoder(base, latent_dim, image_shape, filters, options):
         pixels = image_shape[0] * image_shape[1]
         x = layers.Flatten(name="flatten")(x)
     x = layers.Dense(latent_dim, name="code")(x)
-    x = EntropyBottleneck(pixels, **options, name="whole")(x)
+    x = codec_layers.EntropyBottleneck(pixels, **options, name="whole")(x)
     return keras.Model(base.input, x, name="encoder")
 
 
 def _decoder(encoder, base, image_shape, filters, largest):
     code_shape, bottom_shape = encoder.output_shape[1:], base.output_shape[1:]
     x = inputs = keras.Input(code_shape, name="codes")
-    x = EntropyTables(GROUPS, 2 * largest + 1, name="tables")(x)
+    x = codec_layers.EntropyTables(GROUPS, 2 * largest + 1, name="tables")(x)
     height, width, channels = bottom_shape
     # Codes are small, so are their sums: a smaller shift keeps their resolution.
     first = {"kernel_size": 1, "shift": 2, "largest": largest, "name": "first"}
     if len(code_shape) == 1:
         x = layers.Reshape((1, 1, code_shape[0]), name="single")(x)
-        x = IntegerConv2D(height * width * channels, **first)(x)
+        x = codec_layers.IntegerConv2D(height * width * channels, **first)(x)
         x = layers.Reshape(bottom_shape, name="reshape")(x)
     else:
-        x = IntegerConv2D(channels, **first)(x)
-    x = IntegerConv2D(channels, name="code_1")(x)
+        x = codec_layers.IntegerConv2D(channels, **first)(x)
+    x = codec_layers.IntegerConv2D(channels, name="code_1")(x)
     for stage in range(len(filters) - 1, 0, -1):
-        x = IntegerConv2D(4 * filters[stage - 1], name=f"up_{stage + 1}")(x)
-        x = DepthToSpace(name=f"side_by_side_{stage + 1}")(x)
-    x = IntegerConv2D(4 * image_shape[2], pixels=True, name="up_1")(x)
-    x = DepthToSpace(name="side_by_side_1")(x)
+        wide = 4 * filters[stage - 1]
+        x = codec_layers.IntegerConv2D(wide, name=f"up_{stage + 1}")(x)
+        x = codec_layers.DepthToSpace(name=f"side_by_side_{stage + 1}")(x)
+    x = codec_layers.IntegerConv2D(4 * image_shape[2], pixels=True, name="up_1")(x)
+    x = codec_layers.DepthToSpace(name="side_by_side_1")(x)
     x = layers.Rescaling(1 / 255, name="pixels")(x)
     return keras.Model(inputs, x, name="decoder")

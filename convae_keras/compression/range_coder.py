@@ -38,10 +38,8 @@ def count_table(contexts, symbols, shape, prior=0.5):
     Raises:
         ValueError: for fewer than 2 or more than 8192 symbols.
     """
-    require(
-        2 <= shape[1] <= MAX_SYMBOLS,
-        f"`shape` must have 2 to {MAX_SYMBOLS} symbols. Received: {shape}",
-    )
+    message = f"`shape` must have 2 to {MAX_SYMBOLS} symbols. Received: {shape}"
+    require(2 <= shape[1] <= MAX_SYMBOLS, message)
     flat = np.ravel(contexts) * shape[1] + np.ravel(symbols)
     counts = np.bincount(flat, minlength=np.prod(shape)).reshape(shape)
     common = counts.sum(axis=0) + 0.5
@@ -101,13 +99,10 @@ class Decoder:
     """
 
     def __init__(self, data):
-        require(
-            len(data) % 4 == 0,
-            f"`data` must have a multiple of 4 bytes. Received: {len(data)}",
-        )
-        self._coder = stream.queue.RangeDecoder(
-            np.frombuffer(data, "<u4").astype("uint32")
-        )
+        message = f"`data` must have a multiple of 4 bytes. Received: {len(data)}"
+        require(len(data) % 4 == 0, message)
+        words = np.frombuffer(data, "<u4").astype("uint32")
+        self._coder = stream.queue.RangeDecoder(words)
 
     def take(self, contexts, table):
         """Decodes one symbol for each context.

@@ -107,10 +107,8 @@ class Images:
 
     def __repr__(self):
         train, val, test = (len(x) for x in (self.x_train, self.x_val, self.x_test))
-        line = (
-            f"{self.name}: {train:,} training, {val:,} validation and {test:,} test "
-            f"images of {format_shape(self.image_shape)}"
-        )
+        counts = f"{train:,} training, {val:,} validation and {test:,} test images"
+        line = f"{self.name}: {counts} of {format_shape(self.image_shape)}"
         if self.y_train is None:
             return f"{line}, no labels"
         return f"{line}, {len(self.class_names) or len(set(self.y_train))} classes"

@@ -231,9 +231,8 @@ def _paths_inside(folder, names):
         parts = PurePosixPath(name).parts
         inside = parts and not {"..", "/"} & {*parts} and "\0" not in name
         if not inside or PureWindowsPath(name).anchor or "\\" in name:
-            raise cae.InvalidFile(
-                f"Invalid .cae file: a name leads out of it, {name!r}."
-            )
+            problem = f"a name leads out of it, {name!r}"
+            raise cae.InvalidFile(f"Invalid .cae file: {problem}.")
     files = [str(PurePosixPath(name).with_suffix(".png")) for name in names]
     if len({*files}) < len(names):
         files = [f"{name}.png" for name in names]

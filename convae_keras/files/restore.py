@@ -74,10 +74,8 @@ def _find_jobs(source, destination):
         return [(source, target)]
     # Unlike in `read_folder`, subfolders named train, val and test mean nothing.
     _, paths = image_files.images_in(source)
-    message = (
-        f"`destination` must be a folder, like `source`. Received: '{destination}'"
-    )
-    require(not destination.is_file(), message)
+    expected = "`destination` must be a folder, like `source`"
+    require(not destination.is_file(), f"{expected}. Received: '{destination}'")
     # Results in there would be restored again by the next call.
     inside = source.resolve() in destination.resolve().parents
     expected = f"`destination` must be outside `source`, '{source}'"

@@ -154,11 +154,10 @@ def _encode(model, source, argument, layer, pooling, fit):
 def _batches(shape, folder, paths, fit, names, skipped):
     """Yields batches of uint8 images; fills `names` and `skipped` meanwhile."""
     height, width, channels = shape
+    mode = image_files.mode_of(channels)
 
     def read(path):
-        image = read_image(
-            folder / path, (width, height), image_files.mode_of(channels), fit
-        )
+        image = read_image(folder / path, (width, height), mode, fit)
         return np.asarray(image).reshape(shape)
 
     starts = range(0, len(paths), BATCH_SIZE)
