@@ -31,8 +31,8 @@ def image_rows(rows, count=10):
     for line, (label, x) in zip(axes, rows.items(), strict=True):
         white = 255 if x.dtype == np.uint8 else 1
         for axis, image in zip(line, x[:count], strict=True):
-            shown = image[..., 0] if image.shape[-1] == 1 else image
-            axis.imshow(np.clip(shown / white, 0, 1), cmap="gray", vmin=0, vmax=1)
+            image = image[..., 0] if image.shape[-1] == 1 else image
+            axis.imshow(np.clip(image / white, 0, 1), cmap="gray", vmin=0, vmax=1)
             axis.set(xticks=[], yticks=[])
         line[0].set_ylabel(label, rotation=0, ha="right", va="center")
     return figure

@@ -23,7 +23,7 @@ def warmup_cosine(learning_rate, steps):
 
     Args:
         learning_rate: float, the maximum.
-        steps: int, of the whole training.
+        steps: int, in all epochs.
 
     Returns:
         `keras.optimizers.schedules.CosineDecay`.

@@ -11,7 +11,7 @@ def require(condition, message):
 
     Args:
         condition: bool.
-        message: str, a whole sentence: what was expected and what was received.
+        message: str, a full sentence: what was expected and what was received.
 
     Raises:
         ValueError: with `message`, if `condition` is false.

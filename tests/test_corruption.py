@@ -50,7 +50,7 @@ def gray(n, height=20, width=24):
     return np.full((n, height, width, 1), 0.5, "float32")
 
 
-# --- what all of them share --------------------------------------------------
+# --- every corruption --------------------------------------------------------
 
 
 @pytest.mark.parametrize("corrupt", EVERY, ids=str)
@@ -64,26 +64,26 @@ def test_the_result_comes_from_the_seed(corrupt, pixels):
 @pytest.mark.parametrize("corrupt", DRAWN, ids=str)
 def test_every_image_of_a_batch_is_corrupted_differently(corrupt, pixels):
     same = np.repeat(pixels[:1], 50, axis=0)
-    damaged = corrupt(same, seed=1)
+    corrupted = corrupt(same, seed=1)
     # A hole of 3 has 108 places; the others never come out alike.
     least = 25 if isinstance(corrupt, Hole) else 50
-    assert len({image.tobytes() for image in damaged}) >= least
+    assert len({image.tobytes() for image in corrupted}) >= least
 
 
 @pytest.mark.parametrize("corrupt", EVERY, ids=str)
 def test_the_range(corrupt, pixels):
     # The hardest there is: black beside white.
-    damaged = corrupt(255 * (pixels > 127).astype("uint8"))
+    corrupted = corrupt(255 * (pixels > 127).astype("uint8"))
     clipped = getattr(corrupt, "clip", True)
-    inside = 0 <= damaged.min() and damaged.max() <= 1
-    assert inside == clipped and np.isfinite(damaged).all()
+    inside = 0 <= corrupted.min() and corrupted.max() <= 1
+    assert inside == clipped and np.isfinite(corrupted).all()
 
 
 @pytest.mark.parametrize("corrupt", EVERY, ids=str)
 def test_bytes_and_floats_are_corrupted_alike(corrupt, pixels):
     expected, before = corrupt(pixels, seed=2), pixels.copy()
     np.testing.assert_array_equal(corrupt(to_float(pixels), seed=2), expected)
-    np.testing.assert_array_equal(pixels, before)  # the originals stay whole
+    np.testing.assert_array_equal(pixels, before)  # the originals are unchanged
 
 
 @pytest.mark.parametrize("sizes", [(11, 14), (None, None)])
@@ -213,24 +213,24 @@ def test_no_noise(pixels):
 
 @pytest.mark.parametrize("amount", [0, 0.02, 0.3, 1])
 def test_the_fraction_of_salt_and_of_pepper(amount):
-    damaged = SaltAndPepper(amount)(gray(200))
+    corrupted = SaltAndPepper(amount)(gray(200))
     for value in (0, 1):
-        fraction = (damaged == value).mean()
+        fraction = (corrupted == value).mean()
         assert fraction == pytest.approx(
             amount / 2, abs=5 * (amount / 2 / 96_000) ** 0.5
         )
-    assert set(np.unique(damaged)) <= {0, 0.5, 1}
+    assert set(np.unique(corrupted)) <= {0, 0.5, 1}
 
 
-def test_salt_and_pepper_take_whole_pixels():
+def test_salt_and_pepper_change_all_channels_of_a_pixel():
     x = np.full((50, 9, 9, 3), 0.5, "float32")
-    damaged = SaltAndPepper(0.5)(x)
-    assert (damaged == damaged[..., :1]).all() and (damaged != 0.5).any()
+    corrupted = SaltAndPepper(0.5)(x)
+    assert (corrupted == corrupted[..., :1]).all() and (corrupted != 0.5).any()
 
 
 def test_a_range_draws_an_amount_for_each_image():
-    damaged = SaltAndPepper((0.2, 0.8))(gray(300, 40, 40)) != 0.5
-    fractions = damaged.mean(axis=(1, 2, 3))
+    corrupted = SaltAndPepper((0.2, 0.8))(gray(300, 40, 40)) != 0.5
+    fractions = corrupted.mean(axis=(1, 2, 3))
     assert 0.15 < fractions.min() < 0.23 and 0.77 < fractions.max() < 0.85
 
 
@@ -260,8 +260,8 @@ def test_a_hole_is_a_square_inside_the_image(height, width, side, seed):
 def test_holes_are_everywhere():
     """Also in the corners, and at each place as often."""
     x = np.zeros((6000, 5, 6, 1), "float32")
-    damaged = Hole(3, 1.0)(x)[..., 0]
-    places = [tuple(np.argwhere(image)[0]) for image in damaged]
+    corrupted = Hole(3, 1.0)(x)[..., 0]
+    places = [tuple(np.argwhere(image)[0]) for image in corrupted]
     counts = np.zeros((5, 6), int)
     for place in places:
         counts[place] += 1

@@ -153,11 +153,11 @@ def test_fused_and_plain_are_the_same_network(preset):
 
 def test_an_image_is_cropped_where_it_was_padded():
     """At the bottom and the right."""
-    whole, odd = small(image_shape=(8, 8, 1)), small(image_shape=(7, 6, 1))
-    odd.set_weights(whole.get_weights())
+    even, odd = small(image_shape=(8, 8, 1)), small(image_shape=(7, 6, 1))
+    odd.set_weights(even.get_weights())
     x = np.zeros((1, 8, 8, 1), "float32")
     x[:, :2, :2] = 1
-    np.testing.assert_allclose(odd(x[:, :7, :6])[:, :1, :1], whole(x)[:, :1, :1])
+    np.testing.assert_allclose(odd(x[:, :7, :6])[:, :1, :1], even(x)[:, :1, :1])
 
 
 @pytest.mark.parametrize("upsampling", UPSAMPLINGS, ids=str)
@@ -240,9 +240,9 @@ def test_half_precision_returns_float32(upsampling, size):
     assert keras.backend.standardize_dtype(autoencoder(x).dtype) == "float32"
     assert {w.dtype for w in autoencoder.weights} == {"float32"}
     keras.config.set_dtype_policy("float32")
-    whole = small(**switches)
-    whole.set_weights(autoencoder.get_weights())
-    np.testing.assert_allclose(autoencoder(x), whole(x), atol=0.01)
+    single = small(**switches)
+    single.set_weights(autoencoder.get_weights())
+    np.testing.assert_allclose(autoencoder(x), single(x), atol=0.01)
 
 
 # --- invalid arguments -------------------------------------------------------

@@ -71,7 +71,7 @@ def batches(pipeline, count=None):
     return [x for x, _ in pipeline.take(count or -1).as_numpy_iterator()]
 
 
-WAYS = {
+STORAGE = {
     "memory": lambda x, tmp_path: x,
     "disk": mapped,
     "slice of disk": lambda x, tmp_path: mapped(x, tmp_path)[:],
@@ -79,13 +79,13 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("storage", STORAGE)
 @pytest.mark.parametrize("dtype", ["uint8", "float32"])
 @pytest.mark.parametrize("pixel_range", [(0, 1), (-1, 1)])
-def test_one_pass_in_order(way, dtype, pixel_range, pixels, tmp_path):
+def test_one_pass_in_order(storage, dtype, pixel_range, pixels, tmp_path):
     x = pixels if dtype == "uint8" else to_float(pixels)
-    x = WAYS[way](x, tmp_path)
-    assert pipelines._is_on_disk(x) == ("disk" in way)
+    x = STORAGE[storage](x, tmp_path)
+    assert pipelines._is_on_disk(x) == ("disk" in storage)
     pipeline = make_pipeline(x, 8, pixel_range=pixel_range)
     assert int(pipeline.cardinality()) == 4
     pairs = list(pipeline.as_numpy_iterator())
@@ -94,13 +94,13 @@ def test_one_pass_in_order(way, dtype, pixel_range, pixels, tmp_path):
         assert given.dtype == target.dtype == "float32"
         np.testing.assert_array_equal(given, target)
     # Bit for bit what `to_float` makes of the same images.
-    whole = np.concatenate([batch for batch, _ in pairs])
-    np.testing.assert_array_equal(whole, to_float(pixels, pixel_range))
+    everything = np.concatenate([batch for batch, _ in pairs])
+    np.testing.assert_array_equal(everything, to_float(pixels, pixel_range))
 
 
-@pytest.mark.parametrize("way", ["memory", "disk"])
-def test_shapes_are_known_beforehand(way, pixels, tmp_path):
-    x = WAYS[way](pixels, tmp_path)
+@pytest.mark.parametrize("storage", ["memory", "disk"])
+def test_shapes_are_known_beforehand(storage, pixels, tmp_path):
+    x = STORAGE[storage](pixels, tmp_path)
     (in_order, _), (shuffled, _) = (
         make_pipeline(x, 8, seed=seed).element_spec for seed in (None, 0)
     )
@@ -133,15 +133,15 @@ def test_the_order_comes_from_the_seed(pixels, tmp_path):
 def test_a_stopped_training_goes_on_with_the_same_batches(steps, pixels):
     options = {"batch_size": 7, "seed": 3, "steps_per_epoch": steps}
     per_epoch = steps or 4
-    whole = batches(make_pipeline(pixels, **options), count=5 * per_epoch)
+    everything = batches(make_pipeline(pixels, **options), count=5 * per_epoch)
     rest = batches(make_pipeline(pixels, **options, first_epoch=2), 3 * per_epoch)
-    np.testing.assert_array_equal(whole[2 * per_epoch :], rest)
+    np.testing.assert_array_equal(everything[2 * per_epoch :], rest)
 
 
 def test_fewer_steps_are_the_first_of_the_epoch(pixels):
-    whole = batches(make_pipeline(pixels, 7, seed=3), count=8)
+    everything = batches(make_pipeline(pixels, 7, seed=3), count=8)
     short = batches(make_pipeline(pixels, 7, seed=3, steps_per_epoch=3), count=6)
-    np.testing.assert_array_equal(whole[:3] + whole[4:7], short)
+    np.testing.assert_array_equal(everything[:3] + everything[4:7], short)
 
 
 @pytest.mark.parametrize("seed", [None, 0])
@@ -186,37 +186,43 @@ def pairs(pipeline, count=None):
     return tuple(np.concatenate(images) for images in zip(*found, strict=True))
 
 
-@pytest.mark.parametrize("way", ["memory", "disk"])
-def test_the_target_is_the_image_and_the_input_its_damage(way, pixels, tmp_path):
-    x = WAYS[way](pixels, tmp_path)
-    shown, targets = pairs(make_pipeline(x, 8, corrupt=GaussianNoise(0.3, clip=False)))
+@pytest.mark.parametrize("storage", ["memory", "disk"])
+def test_the_target_is_the_image_and_the_input_its_corruption(
+    storage, pixels, tmp_path
+):
+    x = STORAGE[storage](pixels, tmp_path)
+    model_inputs, targets = pairs(
+        make_pipeline(x, 8, corrupt=GaussianNoise(0.3, clip=False))
+    )
     np.testing.assert_array_equal(targets, to_float(pixels))
-    noise = shown - targets
+    noise = model_inputs - targets
     assert noise.std() == pytest.approx(0.3, rel=0.1)
     assert abs(noise.mean()) < 5 * 0.3 / noise.size**0.5
     # Its own for every image, in every batch.
     assert len({image.tobytes() for image in noise.round(5)}) == 30
 
 
-def test_shuffled_inputs_are_damaged_targets(pixels):
-    shown, targets = pairs(make_pipeline(pixels, 7, seed=3, corrupt=Hole(2, 0.5)), 4)
-    whole = {image.tobytes() for image in to_float(pixels)}
-    assert {image.tobytes() for image in targets} < whole
-    hole = shown != targets
-    assert (shown[hole] == 0.5).all()
+def test_shuffled_inputs_are_corrupted_targets(pixels):
+    model_inputs, targets = pairs(
+        make_pipeline(pixels, 7, seed=3, corrupt=Hole(2, 0.5)), 4
+    )
+    everything = {image.tobytes() for image in to_float(pixels)}
+    assert {image.tobytes() for image in targets} < everything
+    hole = model_inputs != targets
+    assert (model_inputs[hole] == 0.5).all()
     assert (hole.sum(axis=(1, 2, 3)) == 4).all()  # no byte becomes 0.5
 
 
 def test_inputs_may_be_smaller(pixels):
     corrupt = Downsample(2)
-    shown, targets = pairs(make_pipeline(pixels, 8, corrupt=corrupt))
-    assert targets.shape == (30, 5, 6, 1) and shown.shape == (30, 2, 3, 1)
-    np.testing.assert_allclose(shown, corrupt(pixels), atol=1e-6)
+    model_inputs, targets = pairs(make_pipeline(pixels, 8, corrupt=corrupt))
+    assert targets.shape == (30, 5, 6, 1) and model_inputs.shape == (30, 2, 3, 1)
+    np.testing.assert_allclose(model_inputs, corrupt(pixels), atol=1e-6)
     spec, _ = make_pipeline(pixels, 8, corrupt=corrupt).element_spec
     assert spec.shape.as_list() == [None, 2, 3, 1]
 
 
-def ways_of(x):
+def symmetries_of(x):
     """The eight symmetries of a square."""
     rotated = [np.rot90(x, i) for i in range(4)]
     return rotated + [each[:, ::-1] for each in rotated]
@@ -224,17 +230,19 @@ def ways_of(x):
 
 def test_augmented_batches_have_each_of_eight_symmetries():
     x = np.arange(2 * 16, dtype="uint8").reshape(2, 4, 4, 1)
-    ways = {y.tobytes(): way for y in to_float(x) for way, y in enumerate(ways_of(y))}
+    numbers = {
+        y.tobytes(): i for y in to_float(x) for i, y in enumerate(symmetries_of(y))
+    }
     options = {"batch_size": 1, "seed": 3, "augment": True}
     pipeline = make_pipeline(x, corrupt=Downsample(2), **options)
-    shown, targets = pairs(pipeline, 160)
-    found = [ways[image.tobytes()] for image in targets]
+    model_inputs, targets = pairs(pipeline, 160)
+    found = [numbers[image.tobytes()] for image in targets]
     assert np.bincount(found, minlength=8).min() > 8  # of 20
     # Inputs are transformed as their targets are.
-    np.testing.assert_allclose(shown, Downsample(2)(targets), atol=1e-6)
+    np.testing.assert_allclose(model_inputs, Downsample(2)(targets), atol=1e-6)
     inputs = make_pipeline(x, inputs=255 - x, **options)
-    shown, again = pairs(inputs, 160)
-    np.testing.assert_allclose(shown, 1 - again, atol=1e-6)
+    model_inputs, again = pairs(inputs, 160)
+    np.testing.assert_allclose(model_inputs, 1 - again, atol=1e-6)
     np.testing.assert_array_equal(again, targets)  # drawn from the seed alone
     later = make_pipeline(x, inputs=255 - x, first_epoch=40, **options)
     np.testing.assert_array_equal(pairs(later, 80)[1], again[80:])
@@ -247,8 +255,8 @@ def test_only_squares_are_augmented(pixels):
 
 def noise_of(pixels, count=None, **options):
     options = {"batch_size": 7, "corrupt": GaussianNoise(0.3, clip=False), **options}
-    shown, targets = pairs(make_pipeline(pixels, **options), count)
-    return np.round(shown - targets, 5)
+    model_inputs, targets = pairs(make_pipeline(pixels, **options), count)
+    return np.round(model_inputs - targets, 5)
 
 
 def test_noise_is_drawn_anew():
@@ -265,10 +273,10 @@ def test_noise_is_drawn_anew():
 def test_a_stopped_training_goes_on_with_the_same_noise(steps, pixels):
     per_epoch, images = steps or 4, 7 * (steps or 4)
     options = {"seed": 3, "steps_per_epoch": steps}
-    whole = noise_of(pixels, 4 * per_epoch, **options)
+    everything = noise_of(pixels, 4 * per_epoch, **options)
     for epoch in (1, 3):
         rest = noise_of(pixels, per_epoch, **options, first_epoch=epoch)
-        np.testing.assert_array_equal(whole[epoch * images :][:images], rest)
+        np.testing.assert_array_equal(everything[epoch * images :][:images], rest)
 
 
 def test_without_a_seed_two_passes_are_alike(pixels):
@@ -279,22 +287,22 @@ def test_without_a_seed_two_passes_are_alike(pixels):
     np.testing.assert_array_equal(first, again)
 
 
-def test_damage_leaves_the_order_alone(pixels):
-    _, damaged = pairs(make_pipeline(pixels, 7, seed=3, corrupt=GaussianNoise()), 8)
-    _, whole = pairs(make_pipeline(pixels, 7, seed=3), 8)
-    np.testing.assert_array_equal(damaged, whole)
+def test_a_corruption_does_not_change_the_order(pixels):
+    _, corrupted = pairs(make_pipeline(pixels, 7, seed=3, corrupt=GaussianNoise()), 8)
+    _, everything = pairs(make_pipeline(pixels, 7, seed=3), 8)
+    np.testing.assert_array_equal(corrupted, everything)
 
 
 @pytest.mark.parametrize("seed", [None, 3])
-@pytest.mark.parametrize("way", ["memory", "disk"])
-def test_inputs_stay_with_their_targets(way, seed, pixels, tmp_path):
+@pytest.mark.parametrize("storage", ["memory", "disk"])
+def test_inputs_stay_with_their_targets(storage, seed, pixels, tmp_path):
     # A byte that tells which target it belongs to; of another size and kind.
     inputs = 255 - pixels[:, :2, :3]
-    given = WAYS[way](inputs, tmp_path)
+    given = STORAGE[storage](inputs, tmp_path)
     pipeline = make_pipeline(pixels, 7, seed=seed, inputs=given)
-    shown, targets = pairs(pipeline, 8 if seed else None)
-    assert shown.shape[1:] == (2, 3, 1) and shown.dtype == "float32"
-    np.testing.assert_allclose(shown, 1 - targets[:, :2, :3], atol=1e-6)
+    model_inputs, targets = pairs(pipeline, 8 if seed else None)
+    assert model_inputs.shape[1:] == (2, 3, 1) and model_inputs.dtype == "float32"
+    np.testing.assert_allclose(model_inputs, 1 - targets[:, :2, :3], atol=1e-6)
     expected = to_float(pixels)
     if seed is None:
         np.testing.assert_array_equal(targets, expected)
@@ -307,9 +315,9 @@ def test_the_range_is_that_of_inputs_and_targets(kind, pixels):
     options = {"corrupt": GaussianNoise(0.2)}
     if kind == "inputs":
         options = {"inputs": to_float(255 - pixels)}
-    shown, targets = pairs(make_pipeline(pixels, 8, **options))
+    model_inputs, targets = pairs(make_pipeline(pixels, 8, **options))
     wide = pairs(make_pipeline(pixels, 8, pixel_range=(-1, 1), **options))
-    np.testing.assert_array_equal(wide[0], 2 * shown - 1)
+    np.testing.assert_array_equal(wide[0], 2 * model_inputs - 1)
     np.testing.assert_array_equal(wide[1], 2 * targets - 1)
     assert wide[0].min() == -1 and wide[1].max() > 0.9
 

@@ -466,22 +466,22 @@ def affine():
     return model
 
 
-def corrupted(way, few, repeats=1):
+def corrupted(kind, few, repeats=1):
     """`(images, corrupt)`: the same corruption, as a function or as inputs."""
     x_train = np.tile(few[:44], (repeats, 1, 1, 1))
     cut = {"train": x_train, "val": few[44:], "test": few[44:]}
     parts = [array for x in cut.values() for array in (x, None)]
     images = Images("mine", *parts)
-    if way == "corrupt":
+    if kind == "corrupt":
         return images, Negative()
     inputs = {f"inputs_{split}": Negative()(x) for split, x in cut.items()}
     return replace(images, **inputs), None
 
 
-@pytest.mark.parametrize("way", ["corrupt", "inputs"])
-def test_the_input_is_corrupted_and_the_target_is_clean(way, few):
+@pytest.mark.parametrize("kind", ["corrupt", "inputs"])
+def test_the_input_is_corrupted_and_the_target_is_clean(kind, few):
     """NumPy computes both losses, which differ if the two are exchanged."""
-    images, corrupt = corrupted(way, few)
+    images, corrupt = corrupted(kind, few)
     model = affine()
     # One step, whose loss is that of the weights above.
     options = {"epochs": 1, "batch_size": 44, "loss": "mse", "verbose": 0}
@@ -499,10 +499,10 @@ def test_the_input_is_corrupted_and_the_target_is_clean(way, few):
         assert abs(right - exchanged) > 0.01 and abs(right - copied) > 0.01
 
 
-@pytest.mark.parametrize("way", ["corrupt", "inputs"])
-def test_a_corruption_is_learned_to_be_inverted(way, few):
+@pytest.mark.parametrize("kind", ["corrupt", "inputs"])
+def test_a_corruption_is_learned_to_be_inverted(kind, few):
     """`x = 2 - 2 * corrupted`; with the two exchanged it would be `1 - x / 2`."""
-    images, corrupt = corrupted(way, few, repeats=10)
+    images, corrupt = corrupted(kind, few, repeats=10)
     model = affine()
     options = {"epochs": 6, "batch_size": 11, "loss": "mse", "verbose": 0}
     train(model, images, corrupt=corrupt, learning_rate=0.3, **options)
