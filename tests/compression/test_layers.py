@@ -37,7 +37,10 @@ def test_convolution_is_integer_arithmetic(size, channels, policy):
     values = random.normal(scale=0.8, size=layer.kernel.shape), random.normal(size=7)
     layer.set_weights([v.astype("float32") for v in values])
     output = keras.ops.convert_to_numpy(layer(x))
-    assert output.dtype == "float32"
+    assert (
+        output.dtype == "float32"
+        and output.shape[1:] == layer.compute_output_shape((None, 6, 5, channels))[1:]
+    )
     np.testing.assert_array_equal(output, reference(x, layer))
     assert len(np.unique(output)) > 20
 

@@ -13,7 +13,6 @@ from convae_keras import load_pretrained, load_run, train
 from convae_keras.compression.bitstream import (
     codes_of,
     fit_tables,
-    images_of,
     pack,
     unpack,
 )
@@ -78,10 +77,11 @@ def test_rate_weight_and_its_earlier_name():
 
 
 def test_a_higher_rate_weight_makes_codes_narrower(digits):
-    x = to_float(digits.x_train[:512])
+    x = to_float(digits.x_train[:256, ::2, ::2])
+    options = {"filters": (4,), "code_filters": (), "latent_dim": 4, "seed": 0}
     widths = []
     for rate_weight in (0.0, 2000.0):
-        codec = conv_codec(**SMALL, rate_weight=rate_weight, seed=0)
+        codec = conv_codec((14, 14, 1), **options, rate_weight=rate_weight)
         codec.compile(keras.optimizers.Adam(0.01), "mse")
         codec.fit(x, x, batch_size=32, epochs=3, verbose=0)
         widths.append(codec.encoder.predict_on_batch(x).std())
@@ -112,7 +112,7 @@ def test_it_trains_and_is_exact_in_half_precision():
     assert keras.config.dtype_policy().name == "mixed_float16"
     assert {layer.dtype_policy.name for layer in layers_of(codec)} == {"float32"}
     before = codec.get_weights()[0]
-    train(codec, x, epochs=1, batch_size=9, loss="psnr", verbose=0)
+    train(codec, x, epochs=1, batch_size=3, loss="psnr", verbose=0)
     assert np.abs(codec.get_weights()[0] - before).max() > 0
     fit_tables(codec, x)
     data = pack(codec, x, lossless=True)
@@ -136,7 +136,7 @@ def test_a_codec_that_an_earlier_version_trained(digits):
     assert isinstance(codec, Codec)
     assert codec.encoder.get_layer("whole").rate_weight == 0.5
     new = conv_codec(
-        filters=(4, 8), code_filters=(8,), latent_dim=4, rate_weight=0.5, seed=1
+        filters=(4, 8), code_filters=(8,), latent_dim=4, rate_weight=0.5, seed=0
     )
     expected = read_json(EARLIER / "settings.json")["architecture"]
     assert {architecture_hash(model) for model in (codec, new)} == {expected}
