@@ -113,7 +113,7 @@ def codec(digits):
     from convae_keras.compression.models import conv_codec
 
     options = {"filters": (8, 16), "code_filters": (16,), "latent_dim": 8}
-    codec, x = conv_codec(**options, price=10.0, seed=0), digits.x_train[:1000]
+    codec, x = conv_codec(**options, rate_weight=10.0, seed=0), digits.x_train[:1000]
     train(codec, x, epochs=3, batch_size=32, loss="psnr", verbose=0)
     fit_tables(codec, x)
     return codec
@@ -121,7 +121,7 @@ def codec(digits):
 
 @pytest.fixture(scope="session")
 def photo_codec():
-    """One for colour images of any size; it has seen noise."""
+    """A codec for color images of any size, not trained, its tables fitted to noise."""
     from convae_keras.compression.bitstream import fit_tables
     from convae_keras.compression.models import conv_codec
 

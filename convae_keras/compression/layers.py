@@ -113,6 +113,9 @@ class IntegerConv2D(layers.Layer):
         steps = range(self.kernel_size)
         return [padded[:, i : i + height, j : j + width] for i in steps for j in steps]
 
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.filters)
+
     def get_config(self):
         names = ("filters", "kernel_size", "shift", "largest", "pixels")
         return super().get_config() | {name: getattr(self, name) for name in names}
@@ -131,6 +134,11 @@ class DepthToSpace(layers.Layer):
 
     def call(self, x):
         return ops.depth_to_space(x, 2)
+
+    def compute_output_shape(self, input_shape):
+        batch_size, height, width, channels = input_shape
+        height, width = (size and 2 * size for size in (height, width))
+        return (batch_size, height, width, channels // 4)
 
 
 @keras.saving.register_keras_serializable("convae_keras")
@@ -196,6 +204,9 @@ class EntropyBottleneck(layers.Layer):
         z = (ops.expand_dims(x, -1) - self.loc) * ops.exp(-self.log_scale)
         return ops.sum(ops.sigmoid(z) * ops.softmax(self.logits), axis=-1)
 
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
     def get_config(self):
         names = ("pixels", "rate_weight", "largest", "seed")
         return super().get_config() | {name: getattr(self, name) for name in names}
@@ -238,6 +249,9 @@ class EntropyTables(layers.Layer):
 
     def call(self, x):
         return x
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
 
     def get_config(self):
         groups, symbols = self.shape_of_codes
