@@ -73,7 +73,7 @@ time: .venv/$(STAMP)  ## the minutes that each notebook takes (MODE=check, lesso
 	.venv/bin/python results/time_notebooks.py $(MODE)
 
 reproduce: .venv/$(STAMP)  ## compute every number of the results table again and compare
-	CONVAE_FULL=1 .venv/bin/python results/reproduce.py
+	.venv/bin/python results/reproduce.py
 
 pretrained: .venv/$(STAMP)  ## train the models that ship with the package again
 	.venv/bin/convae train --data "$(DATA)" --preset reference --epochs 20 --out runs/pretrained/reference
@@ -83,7 +83,7 @@ pretrained: .venv/$(STAMP)  ## train the models that ship with the package again
 	.venv/bin/convae train --data photographs --color grey --task super-resolution --scale 3 --epochs 24 --out runs/pretrained/enlarger_x3
 	.venv/bin/convae train --data "$(DATA)" --task compress --epochs 30 --out runs/pretrained/digits
 	.venv/bin/convae train --data photographs --task compress --epochs 40 --out runs/pretrained/photographs
-	for name in reference denoiser denoiser_grey enlarger_x2 enlarger_x3 digits photographs; do .venv/bin/python -c "from convae_keras.pretrained import ship; ship('runs/pretrained/$$name', '$$name')"; done
+	.venv/bin/python results/build_pretrained.py $(foreach name,reference denoiser denoiser_grey enlarger_x2 enlarger_x3 digits photographs,runs/pretrained/$(name) $(name))
 
 clean:  ## remove the environments and the caches; runs/ stays
 	rm -rf .venv .venv-oldest .venv-torch build .pytest_cache .ruff_cache .jax_cache .hypothesis *.egg-info

@@ -43,12 +43,6 @@ def mode():
     return "check" if check else "full" if full else "lesson"
 
 
-def is_fast():
-    """Returns True in a check. Deprecated: use `choose`."""
-    # To be deleted when no notebook and no exercise imports it.
-    return mode() == "check"
-
-
 def choose(*, check, lesson, full):
     """Returns the value for the current run mode.
 
