@@ -2,6 +2,7 @@
 
 import ast
 import io
+import json
 import re
 import subprocess
 import sys
@@ -72,10 +73,21 @@ def test_requirements_are_bounded_and_say_where_they_are_used():
     assert [line for line in lines if not re.fullmatch(ends, line)] == []
 
 
+def _python(path):
+    """The Python of a file: all of it, or a notebook's code cells."""
+    text = path.read_text("utf-8")
+    if path.suffix == ".py":
+        return text
+    cells = (c["source"] for c in json.loads(text)["cells"] if c["cell_type"] == "code")
+    code = "\n".join("".join(source) for source in cells)
+    return re.sub(r"^(\s*)[%!].*$", r"\1pass", code, flags=re.M)
+
+
 def test_tests_and_scripts_import_what_is_declared():
-    """As deptry does for all else; it does not read requirements.txt."""
+    """As deptry does for the rest: it reads neither requirements.txt nor magics."""
     paths = [*ROOT.glob("tests/**/*.py"), *ROOT.glob("results/*.py")]
-    nodes = [n for p in paths for n in ast.walk(ast.parse(p.read_text("utf-8")))]
+    paths += ROOT.glob("[ne]*/*.ipynb")
+    nodes = [n for p in paths for n in ast.walk(ast.parse(_python(p)))]
     found = {name.name for n in nodes if isinstance(n, ast.Import) for name in n.names}
     found |= {n.module for n in nodes if isinstance(n, ast.ImportFrom)}
     found = {name.partition(".")[0] for name in found} - sys.stdlib_module_names
