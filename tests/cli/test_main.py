@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from convae_cli import commands
+from convae_cli import commands, tasks
 from convae_cli.main import main
 from convae_cli.tasks import IMAGES_SHOWN
 from convae_keras.corruption import Downsample, GaussianNoise, Warp, from_config
@@ -716,3 +717,25 @@ def test_help_of_the_module():
     result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
     assert result.returncode == 0
     assert "train" in result.stdout and "evaluate" in result.stdout
+
+
+@pytest.mark.float32
+@pytest.mark.tensorflow
+def test_a_run_of_an_earlier_version(digits, no_long_work, capsys, monkeypatch):
+    """The same command reports it again, and its model reconstructs as it did."""
+    earlier = ROOT / "tests" / "fixtures" / "run_keras"
+    shutil.copytree(earlier, "run")
+    scores = read_json(earlier / "results.json")
+    monkeypatch.setattr(tasks, "TASKS", {"reconstruct": reported(scores)})
+    monkeypatch.setattr(commands, "write_report", lambda *_: None)
+    command = "train --data mnist5k --preset keras --epochs 1 --out run --json"
+    assert main(command.split()) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[-1])["rows"] == scores
+    found = load_run("run")(to_float(digits.x_test[:3]))
+    expected = np.load(earlier / "reconstructions.npy")
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def reported(scores):
+    """The task of reconstructing, without the work of scoring."""
+    return replace(tasks.TASKS["reconstruct"], scores=lambda *_: scores)
