@@ -29,7 +29,7 @@ test check test-oldest test-torch: export NPROC = 1
 test: export JAX_COMPILATION_CACHE_DIR = $(CURDIR)/.jax_cache
 test: export JAX_PERSISTENT_COMPILATION_CACHE_MIN_COMPILE_TIME_SECS = 0
 NOTEBOOKS = CONVAE_DATA=mnist5k CONVAE_FAST=1 .venv/bin/pytest -n $(PROCESSES) --dist loadfile \
-	--nbval-lax --nbval-current-env --nbval-cell-timeout=300 notebooks exercises
+	--nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks exercises
 
 .PHONY: help run check test test-oldest test-torch lab course-runs time reproduce pretrained clean
 
