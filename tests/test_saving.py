@@ -108,10 +108,10 @@ def test_save_small(tmp_path):
 def test_save_small_keeps_integers(tmp_path):
     """The tables of a codec count up to more than float16 can."""
     codec = conv_codec((8, 8, 1), filters=(2,), code_filters=(2,), latent_dim=2)
-    counts = np.arange(100_000, 100_000 + codec.tables.codes_table.shape[-1])
-    codec.tables.codes_table.assign(counts + 0 * np.asarray(codec.tables.codes_table))
+    counts = np.arange(100_000, 100_000 + codec.tables.code_table.shape[-1])
+    codec.tables.code_table.assign(counts + 0 * np.asarray(codec.tables.code_table))
     save_small(codec, tmp_path / "codec.keras")
-    found = np.asarray(load_model(tmp_path / "codec.keras").tables.codes_table)
+    found = np.asarray(load_model(tmp_path / "codec.keras").tables.code_table)
     assert found.dtype == "int32" and (found == counts).all()
 
 

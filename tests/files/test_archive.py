@@ -10,7 +10,8 @@ from skimage.io import imsave
 
 from convae_cli.main import main
 from convae_keras import load_pretrained
-from convae_keras.compression.container import InvalidFile, write_container
+from convae_keras.compression.bitstream import pack
+from convae_keras.compression.container import Block, InvalidFile, write_container
 from convae_keras.compression.models import conv_codec
 from convae_keras.files import archive
 from convae_keras.files.archive import compress, decompress, describe
@@ -140,7 +141,7 @@ def test_an_interrupted_write_leaves_nothing(codec, pictures, tmp_path, monkeypa
     "name", ["../a.png", "/etc/a.png", "a/../../b.png", "C:\\a.png", "a\0.png", ""]
 )
 def test_names_that_lead_out(codec, digits, tmp_path, name):
-    block = archive.Block(1, 28, 28, 1, archive.pack(codec, digits.x_test[:1]))
+    block = Block(1, 28, 28, 1, pack(codec, digits.x_test[:1]))
     model = fingerprint(codec)
     write_container(tmp_path / "a.cae", "lossy", model, [block], [name])
     with pytest.raises(InvalidFile, match="leads out"):
