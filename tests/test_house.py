@@ -95,8 +95,11 @@ def test_tests_and_scripts_import_what_is_declared():
     found -= {path.stem for path in ROOT.glob("results/*.py")}
     installed = packages_distributions()
     found = {installed.get(name, [name])[0].lower() for name in found}
-    declared = _read("pyproject.toml") + _read("requirements.txt")
-    assert found <= {*re.findall(r'^(?: *"|)([\w-]+)>=', declared, flags=re.M)}
+    name, tools = r'^(?: *"|)([\w-]+)>=', _read("requirements.txt")
+    declared = {*re.findall(name, _read("pyproject.toml") + tools, flags=re.M)}
+    assert found <= declared
+    run = "deptry import-linter jupyterlab nbval pytest-xdist ruff"  # not imported
+    assert {*re.findall(name, tools, flags=re.M)} - found == {*run.split()}
 
 
 def test_conda_installs_the_same_list():
