@@ -77,13 +77,13 @@ def test_rate_weight_and_its_earlier_name():
 
 
 def test_a_higher_rate_weight_makes_codes_narrower(digits):
-    x = to_float(digits.x_train[:256, ::2, ::2])
+    x = to_float(digits.x_train[:512, ::2, ::2])
     options = {"filters": (4,), "code_filters": (), "latent_dim": 4, "seed": 0}
     widths = []
     for rate_weight in (0.0, 2000.0):
         codec = conv_codec((14, 14, 1), **options, rate_weight=rate_weight)
         codec.compile(keras.optimizers.Adam(0.01), "mse")
-        codec.fit(x, x, batch_size=32, epochs=3, verbose=0)
+        codec.fit(x, x, batch_size=32, epochs=6, verbose=0)
         widths.append(codec.encoder.predict_on_batch(x).std())
     assert widths[1] < 0.5 * widths[0]
 
