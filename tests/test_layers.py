@@ -11,6 +11,9 @@ from convae_keras.baselines import enlarge
 from convae_keras.layers import BicubicUpsampling2D, CropLike, UpsampleConv2D
 from convae_keras.models import conv_autoencoder
 
+# Compared to more digits than half precision has; one test sets it itself.
+pytestmark = pytest.mark.float32
+
 # (height, width, channels), filters
 SHAPES = [((1, 1, 2), 3), ((5, 4, 2), 3), ((14, 14, 8), 1)]
 KERNEL_SIZES = [1, 3, 5]

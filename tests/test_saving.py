@@ -140,6 +140,7 @@ def test_fingerprint():
 # --- networks ----------------------------------------------------------------
 
 
+@pytest.mark.float32  # the dtype of the layers is part of the network
 @pytest.mark.parametrize(
     "build, expected",
     [
