@@ -22,16 +22,16 @@ export TF_CPP_MIN_LOG_LEVEL
 # process of two threads. JAX keeps what it compiled for the next time.
 PROCESSES ?= 2
 PARALLEL = -n $(PROCESSES) --dist worksteal
-test check test-oldest test-torch: export TF_NUM_INTRAOP_THREADS = 1
-test check test-oldest test-torch: export TF_NUM_INTEROP_THREADS = 1
-test check test-oldest test-torch: export OMP_NUM_THREADS = 1
-test check test-oldest test-torch: export NPROC = 1
+test test-half check test-oldest test-torch: export TF_NUM_INTRAOP_THREADS = 1
+test test-half check test-oldest test-torch: export TF_NUM_INTEROP_THREADS = 1
+test test-half check test-oldest test-torch: export OMP_NUM_THREADS = 1
+test test-half check test-oldest test-torch: export NPROC = 1
 test: export JAX_COMPILATION_CACHE_DIR = $(CURDIR)/.jax_cache
 test: export JAX_PERSISTENT_COMPILATION_CACHE_MIN_COMPILE_TIME_SECS = 0
 NOTEBOOKS = CONVAE_DATA=mnist5k CONVAE_FAST=1 .venv/bin/pytest -n $(PROCESSES) --dist loadfile \
 	--nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks exercises
 
-.PHONY: help run check test test-oldest test-torch lab course-runs time reproduce pretrained clean
+.PHONY: help run check test test-half test-oldest test-torch lab course-runs time reproduce pretrained clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -46,15 +46,17 @@ check: .venv/$(STAMP)  ## the quick checks, two minutes: style, imports, most te
 	.venv/bin/deptry .
 	.venv/bin/pytest $(PARALLEL) -m "not slow"
 
-test: .venv/$(STAMP)  ## every check: style, imports, tests on two backends and in half precision, notebooks
+test: .venv/$(STAMP)  ## every check: style, imports, tests on two backends, notebooks
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/lint-imports --no-cache
 	.venv/bin/deptry .
 	.venv/bin/pytest $(PARALLEL)
 	KERAS_BACKEND=jax .venv/bin/pytest $(PARALLEL) -m "not static"
-	CONVAE_HALF=1 .venv/bin/pytest $(PARALLEL) -m "not static"
 	$(NOTEBOOKS)
+
+test-half: .venv/$(STAMP)  ## the tests and the notebooks in half precision
+	CONVAE_HALF=1 .venv/bin/pytest $(PARALLEL) -m "not static"
 	CONVAE_HALF=1 $(NOTEBOOKS)
 
 test-oldest: .venv-oldest/$(STAMP)  ## the tests with the oldest supported version of every dependency
