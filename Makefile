@@ -39,7 +39,7 @@ help:  ## this list
 run: .venv/$(STAMP)  ## train the reference model and show its results (DATA=mnist, or a folder of images)
 	.venv/bin/convae train --data "$(DATA)" --preset reference --out runs/reference
 
-check: .venv/$(STAMP)  ## the quick checks, two minutes: style, imports, most tests
+check: .venv/$(STAMP)  ## the quick checks: style, imports, most tests
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/lint-imports --no-cache
