@@ -1,5 +1,8 @@
 """The autoencoder as a scikit-learn transformer."""
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
 from sklearn import base
 from sklearn.utils.validation import check_is_fitted
@@ -7,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 from convae_keras.features import encode, feature_model
 from convae_keras.models import conv_autoencoder, pixel_range
 from convae_keras.pipelines import from_model_range
+from convae_keras.saving import load_model
 from convae_keras.training import train
 from convae_keras.validation import check_images, require
 
@@ -136,3 +140,26 @@ class ConvAutoencoderFeatures(
         tags.input_tags.two_d_array = self.image_shape is not None
         tags.input_tags.three_d_array = True
         return tags
+
+    def __getstate__(self):
+        """Keras's own bytes in place of the model.
+
+        Keras can pickle a model itself, but opens such a pickle without its
+        safe mode.
+        """
+        state = super().__getstate__().copy()
+        if "autoencoder_" in state:
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "model.keras"
+                state["autoencoder_"].save(path)
+                state["autoencoder_"] = path.read_bytes()
+        return state
+
+    def __setstate__(self, state):
+        if "autoencoder_" in state:
+            state = state.copy()
+            with tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "model.keras"
+                path.write_bytes(state["autoencoder_"])
+                state["autoencoder_"] = load_model(path)
+        super().__setstate__(state)

@@ -1,6 +1,7 @@
 """What the tests share."""
 
 import contextlib
+import dataclasses
 import functools
 import io
 import os
@@ -89,6 +90,14 @@ def digits():
     from convae_keras import load_images
 
     return load_images("mnist5k")
+
+
+@pytest.fixture(scope="session")
+def few(digits):
+    """60 digits to train on, 12 to validate, 25 to test."""
+    cut = {"x_train": digits.x_train[:60], "y_train": None, "x_val": digits.x_val[:12]}
+    cut |= {"y_val": None, "x_test": digits.x_test[:25], "y_test": None}
+    return dataclasses.replace(digits, **cut)
 
 
 @pytest.fixture(scope="session")

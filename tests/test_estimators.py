@@ -132,6 +132,11 @@ def test_before_it_is_fitted(pixels):
         features.fit(np.arange(10))
 
 
+def test_a_pickle_holds_the_bytes_of_a_keras_file(fitted):
+    """Not a Keras model, which would be opened without its safe mode."""
+    assert fitted.__getstate__()["autoencoder_"].startswith(b"PK")
+
+
 def test_its_features_have_names(fitted):
     names = [f"convautoencoderfeatures{i}" for i in range(3 * 4 * 8)]
     assert fitted.get_feature_names_out().tolist() == names

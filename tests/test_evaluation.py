@@ -5,27 +5,13 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
+from helpers import small
 
 from convae_keras import metrics
 from convae_keras.baselines import classical_denoiser, enlarge
 from convae_keras.corruption import Downsample, GaussianNoise, Hole, Warp
 from convae_keras.evaluation import held_out_scores, model_inputs, reconstruct, scores
-from convae_keras.models import conv_autoencoder
 from convae_keras.pipelines import to_float
-
-
-@pytest.fixture(scope="module")
-def few(digits):
-    """60 digits to train on, 12 to validate, 25 to test."""
-    cut = {"x_train": digits.x_train[:60], "y_train": None, "x_val": digits.x_val[:12]}
-    cut |= {"y_val": None, "x_test": digits.x_test[:25], "y_test": None}
-    return dataclasses.replace(digits, **cut)
-
-
-def small(**switches):
-    options = {"filters": (3,), "code_filters": (2,), "seed": 0, **switches}
-    return conv_autoencoder("keras", **options)
-
 
 # --- reconstruct and scores --------------------------------------------------
 

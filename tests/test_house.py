@@ -91,7 +91,7 @@ def test_tests_and_scripts_import_what_is_declared():
     found = {name.name for n in nodes if isinstance(n, ast.Import) for name in n.names}
     found |= {n.module for n in nodes if isinstance(n, ast.ImportFrom)}
     found = {name.partition(".")[0] for name in found} - sys.stdlib_module_names
-    found -= {"convae_keras", "convae_cli"}
+    found -= {"convae_keras", "convae_cli", "helpers"}
     found -= {path.stem for path in ROOT.glob("results/*.py")}
     installed = packages_distributions()
     found = {installed.get(name, [name])[0].lower() for name in found}

@@ -1,11 +1,11 @@
 """What a run leaves to be read: scores, a figure and a model card."""
 
-import dataclasses
 import json
 
 import keras
 import numpy as np
 import pytest
+from helpers import small
 from PIL import Image
 
 from convae_keras.corruption import GaussianNoise, Hole
@@ -15,26 +15,12 @@ from convae_keras.model_card import (
     score_rows,
     write_report,
 )
-from convae_keras.models import conv_autoencoder
 from convae_keras.saving import fingerprint, write_json
 
 SCORES = {"mse": 0.00123456, "psnr": 29.0849, "ssim": 0.98761, "bce": 0.0612345}
 SETTINGS = {"parameters": 1977, "data": "25 digits", "pixel_range": [0, 1]}
 SETTINGS |= {"epochs": 7, "batch_size": 33, "loss": "mse"}
 SETTINGS |= {"learning_rate": 0.125, "seed": 41}
-
-
-@pytest.fixture(scope="module")
-def few(digits):
-    """60 digits to train on, 12 to validate, 25 to test."""
-    cut = {"x_train": digits.x_train[:60], "y_train": None, "x_val": digits.x_val[:12]}
-    cut |= {"y_val": None, "x_test": digits.x_test[:25], "y_test": None}
-    return dataclasses.replace(digits, **cut)
-
-
-def small(**switches):
-    options = {"filters": (3,), "code_filters": (2,), "seed": 0, **switches}
-    return conv_autoencoder("keras", **options)
 
 
 def halves():

@@ -5,6 +5,7 @@ import functools
 import keras
 import numpy as np
 import pytest
+from helpers import differ, fixed, negative, twice
 
 from convae_keras import tiling
 from convae_keras.models import conv_autoencoder
@@ -46,29 +47,6 @@ def at_once(model, image, margin=0):
     cut = len(y) // len(x[0]) * margin
     y = y[cut : len(y) - cut, cut : y.shape[1] - cut]
     return np.round(255 * y).astype("uint8")
-
-
-def differ(image, expected):
-    return np.abs(image.astype(int) - expected)
-
-
-@functools.cache
-def fixed(size=(12, 16), channels=1):
-    """A negative, of images of one size only."""
-    inputs = keras.Input((*size, channels))
-    return keras.Model(inputs, keras.layers.Rescaling(-1.0, 1.0)(inputs))
-
-
-@functools.cache
-def negative(channels=1):
-    """As `fixed`, for any size: the output is known for every pixel."""
-    return fixed((None, None), channels)
-
-
-@functools.cache
-def twice():
-    inputs = keras.Input((None, None, 1))
-    return keras.Model(inputs, keras.layers.UpSampling2D(2)(inputs))
 
 
 @pytest.fixture

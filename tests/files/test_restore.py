@@ -1,11 +1,10 @@
 """Image files through a model: nothing lost, nothing half written."""
 
-import functools
 import os
 
-import keras
 import numpy as np
 import pytest
+from helpers import differ, fixed, negative, twice
 from PIL import Image, ImageCms, ImageOps
 
 from convae_keras.files import restore as module
@@ -14,29 +13,6 @@ from convae_keras.files.restore import apply
 
 def noise(*shape):
     return np.random.default_rng(0).integers(0, 256, shape, "uint8")
-
-
-def differ(image, expected):
-    return np.abs(image.astype(int) - expected)
-
-
-@functools.cache
-def fixed(size=(12, 16), channels=1):
-    """A negative, of images of one size only."""
-    inputs = keras.Input((*size, channels))
-    return keras.Model(inputs, keras.layers.Rescaling(-1.0, 1.0)(inputs))
-
-
-@functools.cache
-def negative(channels=1):
-    """As `fixed`, for any size: what comes out is known for every pixel."""
-    return fixed((None, None), channels)
-
-
-@functools.cache
-def twice():
-    inputs = keras.Input((None, None, 1))
-    return keras.Model(inputs, keras.layers.UpSampling2D(2)(inputs))
 
 
 # --- formats, and what a file has besides pixels -------------
