@@ -19,13 +19,15 @@ TF_CPP_MIN_LOG_LEVEL ?= 2
 export TF_CPP_MIN_LOG_LEVEL
 
 # The tests run in two processes of one thread each, which is faster than one
-# process of two threads. JAX keeps what it compiled for the next time.
+# process of two threads. Under JAX most of the time is compilation: it optimizes
+# little, and keeps what it compiled for the next time.
 PROCESSES ?= 2
 PARALLEL = -n $(PROCESSES) --dist worksteal
 test test-half check test-oldest test-torch: export TF_NUM_INTRAOP_THREADS = 1
 test test-half check test-oldest test-torch: export TF_NUM_INTEROP_THREADS = 1
 test test-half check test-oldest test-torch: export OMP_NUM_THREADS = 1
 test test-half check test-oldest test-torch: export NPROC = 1
+test: export JAX_DISABLE_MOST_OPTIMIZATIONS = 1
 test: export JAX_COMPILATION_CACHE_DIR = $(CURDIR)/.jax_cache
 test: export JAX_PERSISTENT_COMPILATION_CACHE_MIN_COMPILE_TIME_SECS = 0
 NOTEBOOKS = CONVAE_DATA=mnist5k CONVAE_FAST=1 .venv/bin/pytest -n $(PROCESSES) --dist loadfile \
