@@ -27,6 +27,17 @@ HASHED_ARGUMENTS = {"rate_weight": "price"}
 
 
 @contextlib.contextmanager
+def dtype_policy(name):
+    """Sets the global dtype policy, such as "float32", for a `with` block."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(name)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
+
+
+@contextlib.contextmanager
 def atomic_write(path):
     """Writes to a temporary file, then renames it to `path`.
 
@@ -115,7 +126,12 @@ def load_model(path, sha256=None):
         expected = f"{path} is not the expected file: its SHA-256 must be {sha256}"
         require(found == sha256, f"{expected}. Received: {found}")
     try:
-        return keras.models.load_model(path)
+        # The dtype policies of layers are in the file. That of the model is the global
+        # one, and decides how many variables its optimizer has.
+        with zipfile.ZipFile(path) as file:
+            half = b"mixed_float16" in file.read("config.json")
+        with dtype_policy("mixed_float16" if half else "float32"):
+            return keras.models.load_model(path)
     except Exception as error:  # of Keras, h5py or zipfile
         raise ValueError(f"Cannot load the model {path}: {error!r:.300}") from error
 

@@ -138,6 +138,7 @@ def test_each_choice_gives_another_image(choices):
         assert np.abs(np.asarray(one(x)) - np.asarray(other(x))).max() > 1e-3
 
 
+@pytest.mark.float32  # to five digits
 @pytest.mark.parametrize("preset", ["keras", "reference"])
 def test_fused_and_plain_are_the_same_network(preset):
     options = {"image_shape": (13, 10, 1), "seed": 4}

@@ -79,6 +79,24 @@ def test_broken_json_is_named(content, tmp_path):
 # --- models ------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("opened", ["float32", "mixed_float16"])
+@pytest.mark.parametrize("trained", ["float32", "mixed_float16"])
+def test_a_model_is_loaded_as_it_was_trained(trained, opened, tmp_path):
+    """Whatever the policy is by then: in half precision an optimizer has more state."""
+    keras.config.set_dtype_policy(trained)
+    model, x = small(), np.zeros((4, 8, 8, 1), "float32")
+    model.compile("adam", "mse")
+    model.fit(x, x, verbose=0)
+    model.save(tmp_path / "model.keras")
+    keras.config.set_dtype_policy(opened)
+    loaded = load_model(tmp_path / "model.keras")
+    assert keras.config.dtype_policy().name == opened
+    assert loaded.dtype_policy.name == trained
+    assert type(loaded.optimizer) is type(model.optimizer)
+    loaded.compile("adam", "mse")  # as `train` does; half precision scales the loss
+    assert type(loaded.optimizer) is type(model.optimizer)
+
+
 def test_save_small(tmp_path):
     model = small()
     model.compile("adam", "mse")

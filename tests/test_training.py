@@ -510,6 +510,7 @@ def test_a_corruption_is_learned_to_be_inverted(kind, few):
     assert (kernel, bias) == pytest.approx((-2, 2), abs=0.1)
 
 
+@pytest.mark.float32  # to four digits
 def test_noise_is_other_noise_in_every_epoch_but_not_in_validation(few):
     """At a learning rate of almost 0 only the noise can change the losses."""
     options = {"epochs": 3, "batch_size": 44, "loss": "mse", "verbose": 0}

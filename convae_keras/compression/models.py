@@ -1,7 +1,5 @@
 """Learned image compression: a quantized latent and a rate–distortion loss."""
 
-import contextlib
-
 import keras
 import numpy as np
 from keras import layers
@@ -9,6 +7,7 @@ from keras import layers
 from convae_keras.compression import layers as codec_layers
 from convae_keras.layers import CropLike
 from convae_keras.models import Autoencoder, conv_autoencoder
+from convae_keras.saving import dtype_policy
 from convae_keras.validation import require
 
 # Groups that codes are sorted into, each with tables of its own.
@@ -20,6 +19,10 @@ RATE_WEIGHT = 50.0
 @keras.saving.register_keras_serializable(package="convae_keras")
 class Codec(Autoencoder):
     """An autoencoder that stores the probability tables for coding its codes."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.dtype_policy = "float32"  # as its layers', also when Keras loads it
 
     @property
     def tables(self):
@@ -79,7 +82,7 @@ def conv_codec(
     rate_weight = _rate_weight(rate_weight, price)
     _check(latent_dim, largest)
     image_shape, filters = tuple(image_shape), tuple(filters)
-    with _float32_policy():
+    with dtype_policy("float32"):
         switches = {"filters": filters, "code_filters": code_filters, "seed": seed}
         switches |= {"image_shape": image_shape, "latent_dim": None}
         base = conv_autoencoder("reference", **switches).encoder
@@ -108,17 +111,6 @@ def _check(latent_dim, largest):
     require(isinstance(latent_dim, int) and latent_dim > 0, message)
     message = f"`largest` must be an int from 1 to 127. Received: {largest}"
     require(isinstance(largest, int) and 0 < largest < 128, message)
-
-
-@contextlib.contextmanager
-def _float32_policy():
-    """Sets the global dtype policy to float32 for the time of a `with` block."""
-    policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float32")
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(policy)
 
 
 def _encoder(base, latent_dim, image_shape, filters, options):
