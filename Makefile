@@ -31,7 +31,7 @@ test: export JAX_DISABLE_MOST_OPTIMIZATIONS = 1
 test: export JAX_COMPILATION_CACHE_DIR = $(CURDIR)/.jax_cache
 test: export JAX_PERSISTENT_COMPILATION_CACHE_MIN_COMPILE_TIME_SECS = 0
 NOTEBOOKS = CONVAE_DATA=mnist5k CONVAE_FAST=1 .venv/bin/pytest -n $(PROCESSES) --dist loadfile \
-	--nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks exercises
+	--nbval-lax --nbval-current-env --nbval-cell-timeout=600 notebooks
 
 .PHONY: help run check test test-half test-oldest test-torch lab course-runs time reproduce pretrained clean
 
@@ -48,17 +48,18 @@ check: .venv/$(STAMP)  ## the quick checks: style, imports, most tests
 	.venv/bin/deptry .
 	.venv/bin/pytest $(PARALLEL) -m "not slow"
 
-test: .venv/$(STAMP)  ## every check: style, imports, tests on two backends, notebooks
+test: .venv/$(STAMP)  ## every check: style, imports, tests on two backends and in half precision, notebooks
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/lint-imports --no-cache
 	.venv/bin/deptry .
 	.venv/bin/pytest $(PARALLEL)
 	KERAS_BACKEND=jax .venv/bin/pytest $(PARALLEL) -m "not static"
-	$(NOTEBOOKS)
+	$(NOTEBOOKS) exercises
+	$(MAKE) test-half
 
 test-half: .venv/$(STAMP)  ## the tests and the notebooks in half precision
-	CONVAE_HALF=1 .venv/bin/pytest $(PARALLEL) -m "not static"
+	CONVAE_HALF=1 .venv/bin/pytest $(PARALLEL) -m "not static and not float32"
 	CONVAE_HALF=1 $(NOTEBOOKS)
 
 test-oldest: .venv-oldest/$(STAMP)  ## the tests with the oldest supported version of every dependency
