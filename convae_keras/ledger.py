@@ -18,11 +18,11 @@ COURSE_DATA = ("mnist", "mnist5k")
 # Packages whose versions are recorded with a result.
 PACKAGES = ("keras", "tensorflow", "numpy", "scikit-learn", "scikit-image")
 
-# Recorded results, seen from a notebook's folder.
+# The folder of results, seen from a notebook's folder and from the module.
 RESULTS = Path("../results")
+FOLDERS = (RESULTS, Path(__file__).parents[1] / "results")
 
-# Finished runs in a clone, and the hash and history of each.
-RUNS = Path(__file__).parents[1] / "results" / "runs"
+# The hash and history of each finished run.
 FINISHED = Path(__file__).parent / "finished_runs.json"
 
 
@@ -80,11 +80,8 @@ def finished_run(name):
     """
     runs = read_json(FINISHED)["runs"]
     require(name in runs, f"Unknown finished run: {name!r}. Available: {sorted(runs)}")
-    path, sha256 = RUNS / f"{name}.keras", runs[name]["sha256"]
-    if not path.exists():
-        url = f"{_repository()}/raw/main/results/runs/{path.name}"
-        options = {"file_hash": sha256, "cache_subdir": "convae-keras"}
-        path = keras.utils.get_file(path.name, url, **options)
+    sha256 = runs[name]["sha256"]
+    path = _result(f"runs/{name}.keras", sha256)
     return load_model(path, sha256), runs[name]["history"]
 
 
@@ -93,10 +90,17 @@ def is_finished(*names):
     return {*names} <= read_json(FINISHED)["runs"].keys()
 
 
-def _repository():
-    """Returns the repository's address, from `[project.urls]` in pyproject.toml."""
+def _result(name, sha256=None):
+    """Returns the path of a file in `results`, which is downloaded outside a clone."""
+    for folder in FOLDERS:
+        if (folder / name).exists():
+            return folder / name
+    # The address is that of `[project.urls]` in pyproject.toml.
     urls = metadata("convae-keras").get_all("Project-URL")
-    return dict(url.split(", ") for url in urls)["Repository"]
+    repository = dict(url.split(", ") for url in urls)["Repository"]
+    options = {"file_hash": sha256, "cache_subdir": "convae-keras"}
+    url = f"{repository}/raw/main/results/{name}"
+    return keras.utils.get_file(Path(name).name, url, **options)
 
 
 def claim(text, holds, *numbers, images):
@@ -159,20 +163,24 @@ def record(name, metrics, *, images, seeds, folder=RESULTS):
     return entry
 
 
-def beside_full_run(name, entry, folder=RESULTS):
+def beside_full_run(name, entry):
     """Formats this run's results beside those of the recorded full run.
+
+    Those are downloaded where there is no clone of the course.
 
     Args:
         name: str, as in `record`.
         entry: dict, as `record` returns it.
-        folder: str or `Path`, as in `record`. Without `name.json` in it, the
-            second column is empty.
 
     Returns:
-        str, a table with a line for each result.
+        str, a table with a line for each result. The second column is empty
+        if there is no recorded run, or it could not be downloaded.
     """
-    path = Path(folder) / f"{name}.json"
-    recorded = read_json(path)["metrics"] if path.exists() else {}
+    try:
+        recorded = read_json(_result(f"{name}.json"))["metrics"]
+    except Exception as error:  # `get_file` raises no narrower one
+        print(f"The full run's results are not shown: {error}")
+        recorded = {}
     lines = [f"{'':40} {'this run':>10}  full run"]
     for key, metric in entry["metrics"].items():
         full = recorded.get(key)

@@ -77,11 +77,12 @@ def stored(tmp_path, monkeypatch):
     """A model that is stored as the finished run "tiny"; its path and hash."""
     small = {"filters": (3,), "code_filters": (), "seed": 0}
     model = conv_autoencoder(image_shape=(4, 4, 1), **small)
-    path = tmp_path / "tiny.keras"
+    path = tmp_path / "runs" / "tiny.keras"
+    path.parent.mkdir()
     sha256 = save_small(model, path)
     manifest = {"runs": {"tiny": {"sha256": sha256, "history": {"loss": [0.5]}}}}
     write_json(tmp_path / "finished_runs.json", manifest)
-    monkeypatch.setattr(ledger, "RUNS", tmp_path)
+    monkeypatch.setattr(ledger, "FOLDERS", (tmp_path / "none", tmp_path))
     monkeypatch.setattr(ledger, "FINISHED", tmp_path / "finished_runs.json")
     return path, sha256
 
@@ -92,24 +93,36 @@ def test_finished_run_of_a_clone(stored):
     assert history == {"loss": [0.5]}
 
 
-def test_finished_run_without_a_clone(stored, tmp_path, monkeypatch):
-    """It is fetched from the repository that the package's metadata name."""
-    path, sha256 = stored
-    expected = fingerprint(finished_run("tiny")[0])
+@pytest.fixture
+def no_clone(tmp_path, monkeypatch):
+    """Results are fetched from the repository that the package's metadata name.
+
+    It is a folder here. Returns what was asked for: names, addresses and hashes.
+    """
     asked, about = [], Message()
     about["Project-URL"] = "Documentation, https://example.org/docs"
     about["Project-URL"] = "Repository, https://example.org/mine"
     monkeypatch.setattr(ledger, "metadata", {"convae-keras": about}.__getitem__)
-    monkeypatch.setattr(ledger, "RUNS", tmp_path / "none")
+    monkeypatch.setattr(ledger, "FOLDERS", ())
+    start = "https://example.org/mine/raw/main/results/"
 
     def get_file(name, address, **options):
         asked.append((name, address, options["file_hash"]))
+        path = tmp_path / address.removeprefix(start)
+        if not path.exists():
+            raise Exception("URL fetch failure")  # as Keras does
         return str(path)
 
     monkeypatch.setattr(ledger.keras.utils, "get_file", get_file)
+    return asked
+
+
+def test_finished_run_without_a_clone(stored, request):
+    expected = fingerprint(finished_run("tiny")[0])
+    asked = request.getfixturevalue("no_clone")
     assert fingerprint(finished_run("tiny")[0]) == expected
     address = "https://example.org/mine/raw/main/results/runs/tiny.keras"
-    assert asked == [("tiny.keras", address, sha256)]
+    assert asked == [("tiny.keras", address, stored[1])]
 
 
 def test_a_changed_finished_run_is_refused(stored):
@@ -130,7 +143,7 @@ def test_committed_finished_runs():
     for name, run in manifest["runs"].items():
         assert len(run["sha256"]) == 64, name
         assert len({len(values) for values in run["history"].values()}) == 1, name
-        assert (ledger.RUNS / f"{name}.keras").exists()
+        assert (ledger.FOLDERS[1] / "runs" / f"{name}.keras").exists()
 
 
 # --- recording ---------------------------------------------------------------
@@ -182,21 +195,33 @@ def test_hardware():
     assert "\n" not in hardware() and not hardware().startswith(",")
 
 
-def test_beside_full_run(digits, set_mode, tmp_path):
+@pytest.fixture
+def recorded(tmp_path, monkeypatch):
+    """A recorded full run that lacks the third result."""
+    metrics = {"mse": {"mean": 0.001, "std": 0.0002, "runs": 3}}
+    metrics["parameters"] = {"mean": 7.0, "std": 0.0, "runs": 1}
+    write_json(tmp_path / "training.json", {"metrics": metrics})
+    monkeypatch.setattr(ledger, "FOLDERS", (tmp_path,))
+
+
+def _beside_full_run(digits, name="training"):
     metrics = METRICS | {"parameters": ([7], 0), "new": ([0.5], 0)}
     entry = record("training", metrics, images=digits, seeds=[0])
-    recorded = {"mse": {"mean": 0.001, "std": 0.0002, "runs": 3}}
-    recorded["parameters"] = {"mean": 7.0, "std": 0.0, "runs": 1}
-    write_json(tmp_path / "training.json", {"metrics": recorded})
-    for folder, full in (
-        (tmp_path, ["0.001 ± 0.0002", "7", "–"]),
-        (tmp_path / "none", ["–", "–", "–"]),
-    ):
-        head, *rows = beside_full_run("training", entry, folder).splitlines()
-        assert head.split() == ["this", "run", "full", "run"]
-        means = ["mse 0.0014897", "parameters 7", "new 0.5"]
-        found = [" ".join(row.split()) for row in rows]
-        assert found == [f"{a} {b}" for a, b in zip(means, full, strict=True)]
+    head, *rows = beside_full_run(name, entry).splitlines()
+    assert head.split() == ["this", "run", "full", "run"]
+    return [" ".join(row.split()) for row in rows]
+
+
+def test_beside_full_run(digits, recorded):
+    expected = ["mse 0.0014897 0.001 ± 0.0002", "parameters 7 7", "new 0.5 –"]
+    assert _beside_full_run(digits) == expected
+
+
+def test_beside_full_run_without_a_clone(digits, recorded, no_clone, capsys):
+    assert _beside_full_run(digits)[1] == "parameters 7 7"
+    assert no_clone[0][1] == "https://example.org/mine/raw/main/results/training.json"
+    assert _beside_full_run(digits, "unknown")[1] == "parameters 7 –"
+    assert "not shown: URL fetch failure" in capsys.readouterr().out
 
 
 # --- claims ------------------------------------------------------------------
