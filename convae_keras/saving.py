@@ -160,11 +160,11 @@ def save_small(model, path):
     small.set_weights([w.astype("f2") if w.dtype == "f4" else w for w in weights])
     with atomic_write(path) as temporary:
         small.save(temporary)
-        # Keras does not compress; half of the bytes of each weight are now 0.
+        # Keras does not compress; half of the bytes of each weight are now 0, which
+        # LZMA notices.
         with zipfile.ZipFile(temporary) as file:
             members = {name: file.read(name) for name in file.namelist()}
-        options = {"compression": zipfile.ZIP_DEFLATED, "compresslevel": 9}
-        with zipfile.ZipFile(temporary, "w", **options) as file:
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_LZMA) as file:
             for name, data in members.items():
                 file.writestr(name, data)
         return hashlib.sha256(temporary.read_bytes()).hexdigest()
