@@ -137,7 +137,7 @@ def load_model(path, sha256=None):
 
 
 def save_small(model, path):
-    """Saves a model for distribution: about a third of the size of `model.save`.
+    """Saves a model for distribution: in half the bytes of its float32 weights.
 
     The optimizer is left out, float32 weights are rounded to float16, and the
     file is compressed. `keras.models.load_model` opens it; the loaded weights
