@@ -49,6 +49,12 @@ def at_once(model, image, margin=0):
     return np.round(255 * y).astype("uint8")
 
 
+def rounding():
+    """Of 255. Some CPUs round half precision otherwise in tiles of another size."""
+    half = keras.config.dtype_policy().compute_dtype == "float16"
+    return 6 if half else 1
+
+
 @pytest.fixture
 def small_tiles(monkeypatch):
     monkeypatch.setattr(tiling, "TILE", 64)
@@ -67,16 +73,16 @@ def test_tiles_leave_no_seams(scale, residual, height, width, small_tiles):
     assert restored.shape == (scale * height, scale * width, 1)
     assert restored.std() > 10
     # Everywhere, if the image is mirrored; else away from its borders.
-    assert differ(restored, at_once(model, image, MARGIN)).max() <= 1
+    assert differ(restored, at_once(model, image, MARGIN)).max() <= rounding()
     inner = (slice(scale * MARGIN, -scale * MARGIN),) * 2
-    assert differ(restored, at_once(model, image))[inner].max() <= 1
+    assert differ(restored, at_once(model, image))[inner].max() <= rounding()
 
 
 @pytest.mark.parametrize("shape", [(40, 60, 1), (75, 20, 1)])
 def test_tiles_of_an_enlarger_that_adds_to_a_bicubic(shape, small_tiles):
     model, image = network(2, residual=True), noise(*shape)
     expected = at_once(model, image, MARGIN)
-    assert differ(restore(model, image), expected).max() <= 1
+    assert differ(restore(model, image), expected).max() <= rounding()
 
 
 @pytest.mark.parametrize(
@@ -89,7 +95,7 @@ def test_small_images(height, width, scale, small_tiles):
     image = noise(height, width, 1)
     restored = restore(model, image)
     assert restored.shape == (scale * height, scale * width, 1)
-    assert differ(restored, at_once(model, image, MARGIN)).max() <= 1
+    assert differ(restored, at_once(model, image, MARGIN)).max() <= rounding()
 
 
 @pytest.mark.parametrize("switches", [{}, {"scale": 2, "head": "nearest"}])

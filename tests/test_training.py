@@ -684,6 +684,7 @@ def kill_in_an_epoch(command, run, log, moment):
     process.wait()
 
 
+@pytest.mark.float32  # `test_resumed_in_half_precision` is the other
 def test_a_killed_training_ends_as_if_never_killed(finished, tmp_path):
     run, history = tmp_path / "run", read_json(finished.run / "history.json")
     command = [sys.executable, "-m", "convae_keras", *finished.arguments, str(run)]
