@@ -1,11 +1,18 @@
 """Pixels are scaled once, and reach `fit` in a fixed order, from memory or disk."""
 
+import os
+import sys
+import tempfile
+from pathlib import Path
+
 import keras
 import numpy as np
 import pytest
+from PIL import Image
 
 from convae_keras import pipelines
 from convae_keras.corruption import Downsample, GaussianNoise, Hole
+from convae_keras.data import folders, load_images
 from convae_keras.pipelines import (
     from_model_range,
     make_pipeline,
@@ -350,3 +357,43 @@ def test_fit_takes_a_pipeline(digits):
         **{"steps_per_epoch": 4, "epochs": 2, "shuffle": False, "verbose": 0},
     ).history
     assert history["val_loss"][1] < history["val_loss"][0]
+
+
+# --- images that do not fit in memory ------------------------------------------
+
+
+def anonymous_memory():
+    """Bytes of memory of this process that are not backed by a file."""
+    status = Path("/proc/self/status").read_text()
+    return 1024 * int(status.split("RssAnon:")[1].split()[0])
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_a_folder_larger_than_memory(tmp_path, monkeypatch):
+    photo = tmp_path / "photos" / "0.bmp"
+    photo.parent.mkdir()
+    Image.fromarray(np.arange(64, dtype="uint8").reshape(8, 8)).save(photo)
+    for i in range(1, 1000):
+        os.link(photo, photo.with_name(f"{i}.bmp"))
+    monkeypatch.setattr(folders, "MEMORY_LIMIT", 2**20)
+
+    model = keras.Sequential([keras.Input((128, 128, 3)), keras.layers.Dense(3)])
+    model.compile("sgd", "mse", jit_compile=False)
+    options, silent = {"batch_size": 4, "seed": 0}, {"shuffle": False, "verbose": 0}
+    some = np.zeros((16, 128, 128, 3), "uint8")
+    model.fit(make_pipeline(some, **options), steps_per_epoch=4, **silent)
+
+    held = [anonymous_memory()]
+    watch = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: held.append(anonymous_memory())
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(tmp_path))
+        images = load_images(photo.parent, image_size=128, color="rgb")
+    assert isinstance(images.x_train, np.memmap)
+    assert list(tmp_path.iterdir()) == [photo.parent]
+    pipeline = make_pipeline(images.x_train, **options)
+    steps = len(images.x_train) // 4
+    model.fit(pipeline, steps_per_epoch=steps, callbacks=[watch], **silent)
+    # 49 MB of pixels, 197 MB once they are floats: they must not pile up.
+    assert len(held) == steps + 1 and max(held) - held[0] < 40e6

@@ -1,11 +1,8 @@
 """`Images` and `load_images`: what is loaded, and what is refused."""
 
 import os
-import sys
-import tempfile
 import zipfile
 from dataclasses import replace
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -13,9 +10,8 @@ import pytest
 from PIL import Image
 
 from convae_keras import validation
-from convae_keras.data import folders, sources
+from convae_keras.data import sources
 from convae_keras.data.sources import Images, load_images
-from convae_keras.pipelines import make_pipeline
 
 
 @pytest.fixture
@@ -380,43 +376,3 @@ def test_a_corrupt_npz(corrupt, npz):
     corrupt(path)
     with pytest.raises(ValueError, match="Cannot use '.*mine.npz': ."):
         load_images(path)
-
-
-# --- images that do not fit in memory ------------------------------------------
-
-
-def anonymous_memory():
-    """Bytes of memory of this process that are not backed by a file."""
-    status = Path("/proc/self/status").read_text()
-    return 1024 * int(status.split("RssAnon:")[1].split()[0])
-
-
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
-def test_a_folder_larger_than_memory(tmp_path, monkeypatch):
-    photo = tmp_path / "photos" / "0.bmp"
-    photo.parent.mkdir()
-    Image.fromarray(np.arange(64, dtype="uint8").reshape(8, 8)).save(photo)
-    for i in range(1, 1000):
-        os.link(photo, photo.with_name(f"{i}.bmp"))
-    monkeypatch.setattr(folders, "MEMORY_LIMIT", 2**20)
-
-    model = keras.Sequential([keras.Input((128, 128, 3)), keras.layers.Dense(3)])
-    model.compile("sgd", "mse", jit_compile=False)
-    options, silent = {"batch_size": 4, "seed": 0}, {"shuffle": False, "verbose": 0}
-    some = np.zeros((16, 128, 128, 3), "uint8")
-    model.fit(make_pipeline(some, **options), steps_per_epoch=4, **silent)
-
-    held = [anonymous_memory()]
-    watch = keras.callbacks.LambdaCallback(
-        on_train_batch_end=lambda batch, logs: held.append(anonymous_memory())
-    )
-    with monkeypatch.context() as patch:
-        patch.setattr(tempfile, "tempdir", str(tmp_path))
-        images = load_images(photo.parent, image_size=128, color="rgb")
-    assert isinstance(images.x_train, np.memmap)
-    assert list(tmp_path.iterdir()) == [photo.parent]
-    pipeline = make_pipeline(images.x_train, **options)
-    steps = len(images.x_train) // 4
-    model.fit(pipeline, steps_per_epoch=steps, callbacks=[watch], **silent)
-    # 49 MB of pixels, 197 MB once they are floats: they must not pile up.
-    assert len(held) == steps + 1 and max(held) - held[0] < 40e6
