@@ -85,11 +85,6 @@ def finished_run(name):
     return load_model(path, sha256), runs[name]["history"]
 
 
-def is_finished(*names):
-    """Returns whether there are finished runs of all these names."""
-    return {*names} <= read_json(FINISHED)["runs"].keys()
-
-
 def _result(name, sha256=None):
     """Returns the path of a file in `results`, which is downloaded outside a clone."""
     for folder in FOLDERS:
