@@ -17,24 +17,6 @@ from hypothesis import settings  # noqa: E402
 settings.register_profile("house", derandomize=True, deadline=None, database=None)
 settings.load_profile("house")
 
-# Files in which nothing depends on Keras's backend.
-STATIC = (
-    "cli/test_parser.py",
-    "compression/test_container.py",
-    "compression/test_entropy_models.py",
-    "compression/test_range_coder.py",
-    "data/test_folders.py",
-    "data/test_patches.py",
-    "data/test_sources.py",
-    "results/test_execute.py",
-    "results/test_tables.py",
-    "tests/test_corruption.py",
-    "tests/test_house.py",
-    "tests/test_metrics.py",
-    "tests/test_notebooks.py",
-    "tests/test_plotting.py",
-    "tests/test_validation.py",
-)
 # The slowest tests, by file or name. They run first, so that no process waits for
 # another at the end; `make check` leaves them out.
 SLOW = (
@@ -48,10 +30,8 @@ SLOW = (
     "::test_every_builder_learns_in_half_precision",
     "::test_grid_search_over_a_pipeline",
     "::test_import_registers_the_classes_of_all_models",
-    "::test_import_touches_no_network",
     "::test_memory_does_not_grow_with_the_images",
     "::test_overfits_a_few",
-    "::test_the_same_images",
     "test_bitstream.py::test_images_of_any_size",
 )
 
@@ -66,8 +46,6 @@ def pytest_collection_modifyitems(items):
     backend = keras.backend.backend()
     skip = pytest.mark.skip(reason=f"needs TensorFlow; the backend is {backend}")
     for item in items:
-        if any(f"{name}::" in item.nodeid for name in STATIC):
-            item.add_marker(pytest.mark.static)
         if any(name in item.nodeid for name in SLOW):
             item.add_marker(pytest.mark.slow)
         if backend != "tensorflow" and item.get_closest_marker("tensorflow"):
@@ -156,8 +134,8 @@ def codec(digits):
     from convae_keras.compression.models import conv_codec
 
     options = {"filters": (8, 16), "code_filters": (16,), "latent_dim": 8}
-    codec, x = conv_codec(**options, rate_weight=10.0, seed=0), digits.x_train[:1000]
-    train(codec, x, epochs=3, batch_size=32, loss="psnr", verbose=0)
+    codec, x = conv_codec(**options, rate_weight=10.0, seed=0), digits.x_train[:600]
+    train(codec, x, epochs=3, batch_size=16, loss="psnr", verbose=0)
     fit_tables(codec, x)
     return codec
 

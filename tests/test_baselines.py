@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from helpers import fewer
 
 from convae_keras import baselines
 from convae_keras.baselines import (
@@ -97,8 +98,8 @@ def test_limits_of_pca(shape, latent_dim, limit):
 
 
 @pytest.mark.parametrize("image_shape", [(28, 28, 1), (5, 7, 3)])
-@pytest.mark.parametrize("latent_dim", [2, 32])
-@pytest.mark.parametrize("parameters", [20_000, 123_457])
+@pytest.mark.parametrize("latent_dim", fewer([2, 32]))
+@pytest.mark.parametrize("parameters", fewer([20_000, 123_457]))
 def test_dense_autoencoder_uses_the_allowed_parameters(
     image_shape, latent_dim, parameters
 ):
@@ -110,6 +111,7 @@ def test_dense_autoencoder_uses_the_allowed_parameters(
     assert parameters - one_unit < autoencoder.count_params() <= parameters
 
 
+@pytest.mark.float32  # it sets the policy
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
 def test_outputs_of_dense_autoencoder_are_pixels(policy):
     keras.config.set_dtype_policy(policy)

@@ -23,6 +23,8 @@ from convae_keras.corruption import (
 )
 from convae_keras.pipelines import to_float
 
+pytestmark = pytest.mark.static
+
 DRAWN = [
     GaussianNoise(0.5),
     GaussianNoise(0.1, clip=False),

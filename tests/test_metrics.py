@@ -11,6 +11,8 @@ from skimage.metrics import mean_squared_error, peak_signal_noise_ratio
 
 from convae_keras.metrics import bce, bce_floor, mse, psnr, ssim
 
+pytestmark = pytest.mark.static
+
 METRICS = [mse, psnr, ssim, bce]
 
 

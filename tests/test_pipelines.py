@@ -20,6 +20,8 @@ from convae_keras.pipelines import (
     to_model_range,
 )
 
+pytestmark = pytest.mark.float32  # no layer is in it
+
 
 @pytest.fixture
 def pixels():
@@ -368,6 +370,7 @@ def anonymous_memory():
     return 1024 * int(status.split("RssAnon:")[1].split()[0])
 
 
+@pytest.mark.static
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 def test_a_folder_larger_than_memory(tmp_path, monkeypatch):
     photo = tmp_path / "photos" / "0.bmp"

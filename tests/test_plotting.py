@@ -7,6 +7,8 @@ from matplotlib.figure import Figure
 
 from convae_keras.plotting import curves, image_rows
 
+pytestmark = pytest.mark.static
+
 
 @pytest.fixture(autouse=True)
 def nothing_saved_or_shown(monkeypatch, tmp_path):

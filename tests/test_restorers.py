@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from helpers import fewer
 
 from convae_keras.baselines import enlarge
 from convae_keras.corruption import GaussianNoise
@@ -10,7 +11,7 @@ from convae_keras.pipelines import to_float
 from convae_keras.restorers import HEADS, restorer
 
 TINY = {"filters": (4, 6), "convs": (1, 2), "seed": 0}
-SIZES = [(28, 28), (13, 17), (6, 5), (2, 2), (3, 31)]
+SIZES = fewer([(13, 17), (28, 28), (6, 5), (2, 2), (3, 31)])
 
 
 def images(*shape):
@@ -28,8 +29,8 @@ def randomize(model):
 # --- sizes -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("residual", [False, True])
-@pytest.mark.parametrize("scale", [1, 2, 3, 4])
+@pytest.mark.parametrize("residual", fewer([False, True]))
+@pytest.mark.parametrize("scale", fewer([1, 2, 3, 4]))
 @pytest.mark.parametrize("head", HEADS)
 def test_any_size(head, scale, residual):
     options = {**TINY, "head": head, "scale": scale, "residual": residual}
@@ -47,7 +48,7 @@ def test_any_size(head, scale, residual):
 
 @pytest.mark.parametrize("stages", [1, 2, 3])
 @pytest.mark.parametrize("scale", [1, 2])
-@pytest.mark.parametrize("size", [(28, 28), (9, 15)])
+@pytest.mark.parametrize("size", fewer([(9, 15), (28, 28)]))
 def test_a_fixed_size_and_any_number_of_stages(size, scale, stages):
     switches = {"filters": (3,) * stages, "convs": (1,) * stages, "scale": scale}
     model = restorer((*size, 1), seed=0, **switches)
@@ -109,8 +110,8 @@ def test_skip_connections_bypass_the_bottleneck():
     assert np.abs(before - blind).max() > 1e-3 and blind.std() > 1e-3
 
 
-@pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("scale", [1, 2])
+@pytest.mark.parametrize("head", fewer(HEADS))
+@pytest.mark.parametrize("scale", fewer([2, 1]))
 def test_gradients_reach_every_weight(head, scale):
     model = randomize(restorer((None, None, 1), **TINY, head=head, scale=scale))
     x, y = images(4, 12, 12, 1), images(4, 12 * scale, 12 * scale, 1)
@@ -178,7 +179,7 @@ def test_the_initial_residual_is_the_identity(head):
 
 
 @pytest.mark.parametrize("head", HEADS)
-@pytest.mark.parametrize("scale", [2, 3, 4])
+@pytest.mark.parametrize("scale", fewer([2, 3, 4]))
 def test_the_initial_residual_is_bicubic(scale, head):
     x = 0.2 + 0.6 * images(2, 13, 10, 3)  # nothing to clip
     y, expected = np.asarray(initial_residual(scale, 3, head)(x)), enlarge(x, scale)
@@ -192,9 +193,9 @@ def test_the_initial_residual_is_bicubic(scale, head):
 # --- learning ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize("residual", fewer([True, False]))
 def test_overfits_a_few_noisy_digits(residual, digits):
-    clean = to_float(digits.x_train[:8])
+    clean = to_float(digits.x_train[:8, ::2, ::2])
     noisy = GaussianNoise(0.5)(clean)
     model = restorer(filters=(8, 16), convs=(1, 1), residual=residual, seed=0)
     # With mean squared error a sigmoid can get stuck at black.

@@ -5,7 +5,7 @@ import functools
 import keras
 import numpy as np
 import pytest
-from helpers import differ, fixed, negative, twice
+from helpers import differ, fewer, fixed, negative, twice
 
 from convae_keras import tiling
 from convae_keras.models import conv_autoencoder
@@ -64,7 +64,7 @@ def small_tiles(monkeypatch):
 
 
 @pytest.mark.parametrize("scale, residual", [(1, False), (1, True), (2, False)])
-@pytest.mark.parametrize("height, width", [(75, 200), (129, 127)])
+@pytest.mark.parametrize("height, width", fewer([(75, 200), (129, 127)]))
 def test_tiles_leave_no_seams(scale, residual, height, width, small_tiles):
     model = network(scale, residual=residual)
     image = noise(height, width, 1)
@@ -86,7 +86,7 @@ def test_tiles_of_an_enlarger_that_adds_to_a_bicubic(shape, small_tiles):
 
 
 @pytest.mark.parametrize(
-    "height, width", [(32, 32), (40, 61), (37, 51), (33, 64), (5, 3), (1, 1)]
+    "height, width", fewer([(40, 61), (32, 32), (37, 51), (1, 1), (33, 64), (5, 3)])
 )
 @pytest.mark.parametrize("scale", [1, 2])
 def test_small_images(height, width, scale, small_tiles):

@@ -11,7 +11,9 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from helpers import fewer
 
+from convae_cli.main import main
 from convae_keras import training
 from convae_keras.corruption import Corruption, Downsample, GaussianNoise
 from convae_keras.data.sources import Images
@@ -345,6 +347,7 @@ def stop_at(monkeypatch, hook, count, error=KeyboardInterrupt):
     monkeypatch.setattr(training.RunKeeper, hook, stopped)
 
 
+@pytest.mark.float32  # `test_resumed_in_half_precision` is the other
 @pytest.mark.parametrize(
     "hook, count, done",
     [
@@ -600,18 +603,19 @@ def test_a_model_that_returns_another_size_than_the_images(few, monkeypatch):
 # --- half precision ----------------------------------------------------------
 
 HALF = {
+    "restorer": lambda: restorer(
+        filters=(4, 4), convs=(1, 1), head="nearest", residual=True, seed=0
+    ),
     "keras": lambda: tiny(),
     "pytorch": lambda: conv_autoencoder("pytorch", filters=(4, 4), seed=0),
     "reference": lambda: conv_autoencoder(
         "reference", filters=(4, 4), code_filters=(4,), latent_dim=8, seed=0
     ),
-    "restorer": lambda: restorer(
-        filters=(4, 4), convs=(1, 1), head="nearest", residual=True, seed=0
-    ),
 }
 
 
-@pytest.mark.parametrize("name", HALF)
+@pytest.mark.float32  # it sets the policy
+@pytest.mark.parametrize("name", fewer([*HALF]))
 def test_every_builder_learns_in_half_precision(name, few):
     keras.config.set_dtype_policy("mixed_float16")
     model = HALF[name]()
@@ -629,6 +633,7 @@ def test_every_builder_learns_in_half_precision(name, few):
     assert {weight.dtype.name for weight in model.get_weights()} == {"float32"}
 
 
+@pytest.mark.float32  # it sets the policy
 def test_resumed_in_half_precision(few, tmp_path, monkeypatch):
     keras.config.set_dtype_policy("mixed_float16")
     options = {**OPTIONS, "loss": "psnr", "batch_size": 1}  # several steps at once
@@ -684,7 +689,7 @@ def kill_in_an_epoch(command, run, log, moment):
     process.wait()
 
 
-@pytest.mark.float32  # `test_resumed_in_half_precision` is the other
+@pytest.mark.static
 def test_a_killed_training_ends_as_if_never_killed(finished, tmp_path):
     run, history = tmp_path / "run", read_json(finished.run / "history.json")
     command = [sys.executable, "-m", "convae_keras", *finished.arguments, str(run)]
@@ -698,7 +703,7 @@ def test_a_killed_training_ends_as_if_never_killed(finished, tmp_path):
         kill_in_an_epoch(command, run, log, moment)
         assert 0 < len(seconds_of_epochs(run)) < epochs
         assert not (run / "model.keras").exists()
-        subprocess.run(command, cwd=ROOT, stdout=log, stderr=log, check=True)
+    assert main([*finished.arguments, str(run)]) == 0
     found = read_json(run / "history.json")
     assert without_times(found) == without_times(history)
     assert len(found["seconds"]) == epochs

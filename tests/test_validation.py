@@ -6,6 +6,8 @@ import pytest
 from convae_keras import validation
 from convae_keras.validation import check_images, chunks, format_shape, require
 
+pytestmark = pytest.mark.static
+
 
 def objects():
     array = np.empty(3, dtype=object)

@@ -2,8 +2,8 @@
 
 import io
 import json
+import runpy
 import shutil
-import subprocess
 import sys
 import warnings
 from dataclasses import replace
@@ -124,6 +124,7 @@ def test_a_finished_run_is_reported_again(finished, capsys, tmp_path, monkeypatc
     assert again == {**expected, "run": str(run)}
 
 
+@pytest.mark.static
 def test_a_folder_of_pictures(pictures, capsys, tmp_path):
     arguments = ["--preset", "keras", "--epochs", "1", "--data", str(pictures)]
     assert main(["train", *arguments, "--json"]) == 0
@@ -141,7 +142,7 @@ def test_a_folder_of_pictures(pictures, capsys, tmp_path):
     assert "autoencoder" in printed and "{" not in printed
 
 
-@pytest.mark.tensorflow
+@pytest.mark.static
 @pytest.mark.parametrize("pictures", ["flat"], indirect=True)
 def test_options_reach_what_they_name(pictures, monkeypatch, capsys):
     seen = {}
@@ -204,6 +205,7 @@ def photos(tmp_path):
         Image.fromarray(pixels).save(tmp_path / "photos" / f"{i}.png")
 
 
+@pytest.mark.static
 def test_denoise(thousand, capsys):
     arguments = "--task denoise --noise 0.5 --preset keras --epochs 1 --out noisy"
     options = ["--data", thousand, "--batch-size", "16", "--json"]
@@ -229,6 +231,7 @@ def test_denoise(thousand, capsys):
         assert again["rows"][name] == pytest.approx(rows[name], rel=1e-4)
 
 
+@pytest.mark.static
 @pytest.mark.parametrize("pictures", ["flat"], indirect=True)
 def test_features(pictures, thousand, capsys):
     """A code to serve others is trained to undo warps."""
@@ -248,7 +251,7 @@ def test_features(pictures, thousand, capsys):
     assert main(["encode", "codes", str(pictures), "features.npz"]) == 0
 
 
-@pytest.mark.tensorflow
+@pytest.mark.static
 def test_features_of_a_folder(photos, monkeypatch, capsys):
     """Photographs are shown whole, and shifted by as much of a side as digits are."""
     seen = []
@@ -263,6 +266,7 @@ def test_features_of_a_folder(photos, monkeypatch, capsys):
     assert seen[0][:2] == ((56, 56, 3), 8.0) and seen[0][2].shape == (None, 9)
 
 
+@pytest.mark.static
 @pytest.mark.parametrize("pictures", ["flat"], indirect=True)
 def test_compress(pictures, thousand, capsys):
     """A codec is trained, its tables are counted, and it packs; again, as it was."""
@@ -285,7 +289,7 @@ def test_compress(pictures, thousand, capsys):
     assert main(["decompress", "packer", "a.cae", "again"]) == 0
 
 
-@pytest.mark.tensorflow
+@pytest.mark.static
 def test_a_codec_for_photographs(photos, monkeypatch, capsys):
     """It takes images of any size, and learns from patches."""
     seen = []
@@ -303,6 +307,7 @@ def test_a_codec_for_photographs(photos, monkeypatch, capsys):
     assert seen[1] == ((None, 28, 28, 1), (28, 28, 1), 50.0)
 
 
+@pytest.mark.static
 @pytest.mark.parametrize("pictures", ["flat"], indirect=True)
 def test_super_resolution(pictures, capsys):
     options = ["--data", str(pictures), "--image-size", "28"]
@@ -334,6 +339,7 @@ def pairs(tmp_path):
     return tmp_path / "pairs"
 
 
+@pytest.mark.static
 def test_pairs(pairs, capsys):
     arguments = "--task super-resolution --patch-size 8 --epochs 1 --out mine --json"
     assert main(["train", *arguments.split(), "--data", str(pairs)]) == 0
@@ -348,6 +354,7 @@ def test_pairs(pairs, capsys):
     assert again["rows"]["bicubic"] == pytest.approx(summary["rows"]["bicubic"])
 
 
+@pytest.mark.static
 def test_a_run_of_pairs_is_evaluated_on_pairs(pairs, capsys):
     """Clean images alone would be scored against themselves."""
     options = "--task super-resolution --patch-size 8 --epochs 1 --out mine"
@@ -358,7 +365,7 @@ def test_a_run_of_pairs_is_evaluated_on_pairs(pairs, capsys):
     assert "`--data` must be a folder with input/ and target/" in complaint(capsys)
 
 
-@pytest.mark.tensorflow
+@pytest.mark.static
 @pytest.mark.parametrize("scale, side", [(2, 72), (5, 70), (7, 70), (20, 80)])
 def test_patches_are_a_multiple_of_the_scale(scale, side, monkeypatch, capsys):
     seen = []
@@ -373,7 +380,7 @@ def test_patches_are_a_multiple_of_the_scale(scale, side, monkeypatch, capsys):
     assert seen == [side]
 
 
-@pytest.mark.tensorflow
+@pytest.mark.static
 @pytest.mark.parametrize(
     "arguments, corrupt, shape",
     [
@@ -408,7 +415,7 @@ def test_what_a_task_means(arguments, corrupt, shape, monkeypatch, capsys, tmp_p
     assert model.compute_output_shape((1, 28, 28, 1))[1] == 28 * factor
 
 
-@pytest.mark.tensorflow
+@pytest.mark.static
 def test_a_folder_is_cut_into_patches_to_restore_them(photos, monkeypatch, capsys):
     """As large as they are, where they would else be made small."""
     seen = []
@@ -429,7 +436,7 @@ def test_a_folder_is_cut_into_patches_to_restore_them(photos, monkeypatch, capsy
     assert seen == [*zip([*shapes, (28, 28, 1)], turns, strict=True)]
 
 
-@pytest.mark.tensorflow
+@pytest.mark.static
 @pytest.mark.parametrize(
     "arguments, said",
     [
@@ -531,7 +538,7 @@ def test_apply_skips_what_is_broken(finished, pictures, capsys, tmp_path):
     assert [*summary["skipped"]] == [str(pictures / "broken.png")]
 
 
-@pytest.mark.tensorflow
+@pytest.mark.static
 @pytest.mark.parametrize(
     "arguments, said",
     [
@@ -553,6 +560,7 @@ def test_bad_input_to_apply(arguments, said, pictures, capsys, tmp_path):
 # --- encode and search -------------------------------------------------------
 
 
+@pytest.mark.static
 def test_encode_and_search(pictures, capsys):
     path = sorted(pictures.rglob("*.png"))[0]
     name = path.relative_to(pictures).as_posix()
@@ -586,7 +594,7 @@ def test_encode_and_search(pictures, capsys):
         )
 
 
-@pytest.mark.tensorflow
+@pytest.mark.static
 @pytest.mark.parametrize("pictures", ["flat"], indirect=True)
 def test_a_name_that_cannot_be_shown(pictures, monkeypatch, tmp_path):
     path = sorted(pictures.rglob("*.png"))[0]
@@ -601,7 +609,7 @@ def test_a_name_that_cannot_be_shown(pictures, monkeypatch, tmp_path):
     assert json.loads(lines[-1])["found"][0]["name"].endswith("名.png")
 
 
-@pytest.mark.tensorflow
+@pytest.mark.static
 @pytest.mark.parametrize(
     "arguments, said",
     [
@@ -634,7 +642,7 @@ def complaint(capsys):
     return line
 
 
-@pytest.mark.tensorflow
+@pytest.mark.static
 @pytest.mark.parametrize(
     "arguments, said",
     [
@@ -664,7 +672,7 @@ def test_bad_input_to_train(arguments, said, no_long_work, capsys, tmp_path):
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.tensorflow
+@pytest.mark.static
 @pytest.mark.parametrize("run, said", [("nowhere", "run folder"), ("half", "model")])
 def test_bad_input_to_evaluate(run, said, no_long_work, capsys, tmp_path, finished):
     (tmp_path / "half").mkdir()
@@ -674,7 +682,7 @@ def test_bad_input_to_evaluate(run, said, no_long_work, capsys, tmp_path, finish
     assert said in complaint(capsys)
 
 
-@pytest.mark.tensorflow
+@pytest.mark.static
 def test_evaluate_on_images_of_another_shape(finished, pictures, no_long_work, capsys):
     options = ["--data", str(pictures), "--color", "rgb"]
     assert main(["evaluate", str(finished.run), *options]) == 2
@@ -682,7 +690,7 @@ def test_evaluate_on_images_of_another_shape(finished, pictures, no_long_work, c
     assert "(28, 28, 1)" in line and "(28, 28, 3)" in line
 
 
-@pytest.mark.tensorflow
+@pytest.mark.static
 @pytest.mark.parametrize(
     "arguments", ["", "draw", "train --epochs many", "evaluate", "train --fit squeeze"]
 )
@@ -692,7 +700,7 @@ def test_a_command_that_is_none(arguments, capsys):
     assert stopped.value.code == 2 and "usage: convae" in capsys.readouterr().err
 
 
-@pytest.mark.tensorflow
+@pytest.mark.static
 def test_ctrl_c(monkeypatch, capsys):
     def stop(*_, **__):
         raise KeyboardInterrupt
@@ -704,7 +712,7 @@ def test_ctrl_c(monkeypatch, capsys):
     assert "{" not in out
 
 
-@pytest.mark.tensorflow
+@pytest.mark.static
 def test_a_full_disk(monkeypatch, capsys):
     def fill(*_, **__):
         raise OSError("model.keras could not be written: No space left on device")
@@ -714,16 +722,17 @@ def test_a_full_disk(monkeypatch, capsys):
     assert "No space left on device" in complaint(capsys)
 
 
-@pytest.mark.tensorflow
-def test_help_of_the_module():
-    command = [sys.executable, "-m", "convae_keras", "--help"]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
-    assert result.returncode == 0
-    assert "train" in result.stdout and "evaluate" in result.stdout
+@pytest.mark.static
+def test_help_of_the_module(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["convae_keras", "--help"])
+    with pytest.raises(SystemExit) as stop:
+        runpy.run_module("convae_keras", run_name="__main__")
+    assert not stop.value.code
+    out = capsys.readouterr().out
+    assert "train" in out and "evaluate" in out
 
 
-@pytest.mark.float32
-@pytest.mark.tensorflow
+@pytest.mark.static
 def test_a_run_of_an_earlier_version(digits, no_long_work, capsys, monkeypatch):
     """The same command reports it again, and its model reconstructs as it did."""
     earlier = ROOT / "tests" / "fixtures" / "run_keras"

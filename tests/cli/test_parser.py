@@ -9,6 +9,8 @@ from convae_cli import checks, commands, parser, tasks
 from convae_keras import corruption, features, pretrained
 from convae_keras.data import image_files, patches, sources
 
+pytestmark = pytest.mark.static
+
 # Runs a command in a process that may not import Keras, and prints its seconds.
 WITHOUT_KERAS = """
 import sys, time

@@ -23,6 +23,8 @@ from convae_keras.compression.container import (
     write_container,
 )
 
+pytestmark = pytest.mark.static
+
 MODEL = "0123456789abcdef" * 4
 SIZES = st.integers(1, 40)
 BLOCKS = st.builds(

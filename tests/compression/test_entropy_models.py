@@ -19,6 +19,8 @@ from convae_keras.compression.entropy_models import (
 from convae_keras.compression.range_coder import Decoder, Encoder
 from convae_keras.data.patches import photographs
 
+pytestmark = pytest.mark.static
+
 
 def test_groups_pay(codec, digits):
     """Tables of one group take more bytes than those of many."""

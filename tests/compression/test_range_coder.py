@@ -13,6 +13,8 @@ from convae_keras.compression.range_coder import (
     count_table,
 )
 
+pytestmark = pytest.mark.static
+
 
 def sample(seed, contexts, symbols, count):
     random = np.random.RandomState(seed)

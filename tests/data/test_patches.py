@@ -18,6 +18,8 @@ from convae_keras.data.patches import (
 )
 from convae_keras.data.sources import load_images
 
+pytestmark = pytest.mark.static
+
 
 def save(pixels, path, **options):
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,8 @@ from convae_keras import validation
 from convae_keras.data import sources
 from convae_keras.data.sources import Images, load_images
 
+pytestmark = pytest.mark.static
+
 
 @pytest.fixture
 def pixels():

@@ -17,6 +17,8 @@ from convae_keras.files import archive
 from convae_keras.files.archive import compress, decompress, describe
 from convae_keras.saving import fingerprint
 
+pytestmark = pytest.mark.float32  # a codec is never in half precision
+
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 
 
