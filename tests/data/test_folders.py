@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import PIL
 import pytest
 from PIL import Image
 
@@ -14,6 +15,9 @@ pytestmark = pytest.mark.static
 
 GREEN = (10, 200, 30)
 FLAT = Image.new("RGB", (12, 8), GREEN)
+
+# Earlier ones call what they wrote themselves truncated.
+PILLOW_13 = pytest.mark.skipif(PIL.__version__ < "13", reason="needs Pillow 13")
 
 
 def save(image, path, **options):
@@ -92,7 +96,7 @@ SIXTEEN_BITS = np.full((8, 12), 257 * 77)
         (SIXTEEN_BITS.astype("int32"), ".tif", (77, 77, 77)),
         (np.full((8, 12), 65535, "uint16"), ".png", (255, 255, 255)),
         (np.full((8, 12), 100, "uint16"), ".png", (0, 0, 0)),
-        (FLAT.convert("YCbCr"), ".tif", GREEN),
+        pytest.param(FLAT.convert("YCbCr"), ".tif", GREEN, marks=PILLOW_13),
     ],
 )
 @pytest.mark.parametrize("color", ["rgb", "grayscale"])
