@@ -158,7 +158,11 @@ class BicubicUpsampling2D(keras.layers.Layer):
         weights = _keys(np.arange(-2, 3)[:, np.newaxis] - positions)
         kernel = np.einsum("iy,jx->ijyx", weights, weights).reshape(5, 5, 1, -1)
         kernel = ops.convert_to_tensor(kernel, self.compute_dtype)
-        x = ops.pad(inputs, ((0, 0), (2, 2), (2, 2), (0, 0)), mode="symmetric")
+        # Mirrored by hand: under PyTorch `ops.pad` repeats the last pixel instead.
+        top, bottom = ops.flip(inputs[:, :2], 1), ops.flip(inputs[:, -2:], 1)
+        x = ops.concatenate([top, inputs, bottom], axis=1)
+        left, right = ops.flip(x[:, :, :2], 2), ops.flip(x[:, :, -2:], 2)
+        x = ops.concatenate([left, x, right], axis=2)
         planes = (x[..., i : i + 1] for i in range(inputs.shape[-1]))
         large = [ops.depth_to_space(ops.conv(p, kernel), self.scale) for p in planes]
         return ops.concatenate(large, axis=-1)

@@ -41,6 +41,16 @@ HALF = os.environ.get("CONVAE_HALF") == "1"
 POLICY = "mixed_float16" if HALF else "float32"
 keras.config.set_dtype_policy(POLICY)  # for session fixtures, which come first
 
+if keras.backend.backend() == "torch":  # NumPy refuses its tensors with a gradient
+    from torch import Tensor
+
+    as_array = Tensor.__array__
+
+    def detached(tensor, dtype=None, copy=None):
+        return as_array(tensor.detach(), dtype)
+
+    Tensor.__array__ = detached
+
 
 def pytest_collection_modifyitems(items):
     backend = keras.backend.backend()
@@ -134,7 +144,7 @@ def codec(digits):
     from convae_keras.compression.models import conv_codec
 
     options = {"filters": (8, 16), "code_filters": (16,), "latent_dim": 8}
-    codec, x = conv_codec(**options, rate_weight=10.0, seed=0), digits.x_train[:600]
+    codec, x = conv_codec(**options, rate_weight=10.0, seed=0), digits.x_train[:700]
     train(codec, x, epochs=3, batch_size=16, loss="psnr", verbose=0)
     fit_tables(codec, x)
     return codec

@@ -83,7 +83,7 @@ def rate(rate_weight, scale):
     layer(x)
     (loss,) = layer.losses
     assert keras.backend.standardize_dtype(loss.dtype) == "float32"
-    return float(loss)
+    return float(keras.ops.convert_to_numpy(loss))
 
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
