@@ -60,11 +60,20 @@ def finished_history(run, epochs):
 
     Returns:
         dict of lists, one number an epoch; None if the run is not finished.
+
+    Raises:
+        ValueError: if `history.json` holds something else.
     """
     saved = all((run / file).exists() for file in ("model.keras", "history.json"))
     if (run / "checkpoint.npz").exists() or not saved:
         return None
     history = read_json(run / "history.json")
+    for key, values in {"loss": None, **history}.items():
+        numbers = isinstance(values, list) and all(
+            isinstance(value, (int, float)) for value in values
+        )
+        message = f"`{key}` in {run / 'history.json'} must be a list of numbers"
+        require(numbers, f"{message}. Received: {values!r:.100}")
     return history if len(history["loss"]) == epochs else None
 
 

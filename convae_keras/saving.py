@@ -88,21 +88,24 @@ def write_json(path, value):
 
 
 def read_json(path):
-    """Reads a JSON file.
+    """Reads a JSON file that holds an object.
 
     Args:
         path: str or `Path`.
 
     Returns:
-        The value: dicts, lists, str, numbers, bools and None.
+        dict of the values: dicts, lists, str, numbers, bools and None.
 
     Raises:
-        ValueError: naming the file, if it is missing or not JSON.
+        ValueError: naming the file, if it is missing, not JSON, or no object.
     """
     try:
-        return json.loads(Path(path).read_text())
-    except (OSError, ValueError) as error:
+        value = json.loads(Path(path).read_text())
+    except (OSError, ValueError, RecursionError) as error:
         raise ValueError(f"Cannot read the JSON file {path}: {error}") from None
+    found = type(value).__name__
+    require(isinstance(value, dict), f"{path} must hold an object. Received: {found}")
+    return value
 
 
 def load_model(path, sha256=None):

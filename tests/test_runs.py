@@ -117,6 +117,14 @@ def test_finished_history(files, epochs, finished, tmp_path):
     assert finished_history(tmp_path, epochs) == (HISTORY if finished else None)
 
 
+@pytest.mark.parametrize("content", ["[]", "{}", '{"loss": 3}', '{"loss": ["a"]}'])
+def test_a_history_of_another_kind(content, tmp_path):
+    (tmp_path / "model.keras").touch()
+    (tmp_path / "history.json").write_text(content)
+    with pytest.raises(ValueError, match="history.json must"):
+        finished_history(tmp_path, 1)
+
+
 # --- checkpoints -------------------------------------------------------------
 
 

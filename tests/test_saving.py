@@ -68,7 +68,7 @@ def test_json(tmp_path):
     assert read_json(tmp_path / "x.json") == value and names(tmp_path) == ["x.json"]
 
 
-@pytest.mark.parametrize("content", [None, "", "{", '{"a": '])
+@pytest.mark.parametrize("content", [None, "", "{", '{"a": ', "[]", "3", "[" * 100_000])
 def test_broken_json_is_named(content, tmp_path):
     if content is not None:
         (tmp_path / "x.json").write_text(content)
