@@ -157,7 +157,7 @@ SHIPPED = {
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_the_same_images_under_every_backend(name):
-    """And with other kernels, since sums have another order without oneDNN."""
+    """In half precision's run also without oneDNN, whose sums have another order."""
     shape, positions, expected = SHIPPED[name]
     codec = load_pretrained(name)
     size = positions, codec.encoder.output_shape[-1]
