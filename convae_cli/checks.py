@@ -50,7 +50,7 @@ def check_exists(path):
         ValueError: if the path is empty or leads to nothing.
     """
     require(path, "Expected a path. Received: ''")
-    require(Path(path).expanduser().exists(), f"No such file or folder: {path}")
+    require(Path(path).exists(), f"No such file or folder: {path}")
 
 
 def check_source(data):
@@ -59,7 +59,7 @@ def check_source(data):
     Raises:
         ValueError: if it does neither.
     """
-    known = data is None or data in NAMED_SETS or Path(data).expanduser().exists()
+    known = data is None or data in NAMED_SETS or Path(data).exists()
     names = ", ".join(NAMED_SETS)
     message = f"`--data` must be one of {names}, an .npz file or a folder. Received: "
     require(known, f"{message}'{data}', which does not exist")

@@ -10,28 +10,36 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from PIL import Image
 
 from convae_cli import tasks
 from convae_cli.checks import is_pretrained, require
-from convae_keras import load_pretrained, load_run, set_up_device
+from convae_keras import load_pretrained, load_run, set_up_device, validation
 from convae_keras import train as train_model
 from convae_keras.compression import Codec
 from convae_keras.corruption import from_config
 from convae_keras.files import archive, restore
 from convae_keras.files import search as features
 from convae_keras.metrics import bce_floor
-from convae_keras.model_card import score_rows, write_report
+from convae_keras.model_card import score_rows, verdict, write_report
 from convae_keras.models import count_trainable
 from convae_keras.pipelines import to_float
 from convae_keras.pretrained import find_pretrained, pretrained_names
+from convae_keras.runs import SETTINGS
 from convae_keras.saving import read_json
 from convae_keras.training import checked_images
-from convae_keras.validation import chunks
+from convae_keras.untrusted import named
 
 # TensorFlow warns of images of many sizes.
 logging.getLogger("tensorflow").setLevel("ERROR")
 # Finds the devices, which C++ libraries announce, while nobody sees it.
 keras.ops.zeros(())
+
+
+def limit_memory(megabytes):
+    """Sets what a file may unpack to, here and in Pillow; None for the default."""
+    validation.set_limit(*[] if megabytes is None else [megabytes])
+    Image.MAX_IMAGE_PIXELS = validation.limit_of("pixels")
 
 
 def train(arguments):
@@ -61,10 +69,14 @@ def train(arguments):
 
 def evaluate(arguments):
     """Scores a trained model on test images."""
-    autoencoder = load_run(arguments.run)
-    settings = Path(arguments.run) / "settings.json"
-    settings = read_json(settings) if settings.exists() else {}
-    corrupt = from_config(settings.get("corruption"))
+    autoencoder, run = load_run(arguments.run), Path(arguments.run)
+    path = run / "settings.json"
+    settings = read_json(path, SETTINGS) if path.exists() else {}
+    if (run / "checkpoint.npz").exists():
+        epochs = f"{settings.get('epochs')} epochs are not all done"
+        print(f"This run is unfinished: its {epochs}, and it may get better.")
+    with named(path):
+        corrupt = from_config(settings.get("corruption"))
     task = tasks.task_of(settings, autoencoder)
     cut = task.restores and task.undoes is not None
     images = tasks.load(arguments, cut, getattr(corrupt, "factor", 1))
@@ -83,8 +95,9 @@ def apply(arguments):
     model, grey = _model(arguments), None
     if is_pretrained(arguments.run) and f"{arguments.run}_grey" in pretrained_names():
         grey = load_pretrained(f"{arguments.run}_grey")
-    paths, overwrite = (arguments.input, arguments.output), arguments.overwrite
-    written, skipped = restore.apply(model, *paths, overwrite=overwrite, grey=grey)
+    paths, options = (arguments.input, arguments.output), _switches(arguments)
+    options |= {"grey": grey, **_decoding(arguments)}
+    written, skipped = restore.apply(model, *paths, **options)
     print(f"Written: {len(written)}, skipped: {len(skipped)}")
     return {"written": [str(path) for path in written], "skipped": skipped}
 
@@ -93,6 +106,7 @@ def encode(arguments):
     """Writes the features of images."""
     names = ("layer", "pooling", "fit", "overwrite")
     options = {name: getattr(arguments, name) for name in names}
+    options |= _decoding(arguments)
     paths = arguments.input, arguments.output
     names, skipped = features.encode_files(_model(arguments), *paths, **options)
     print(f"The features of {len(names)} images are in {arguments.output}")
@@ -101,7 +115,7 @@ def encode(arguments):
 
 def search(arguments):
     """Lists the images nearest to a query image."""
-    options = {"count": arguments.count, "fit": arguments.fit}
+    options = {"count": arguments.count, "fit": arguments.fit, **_decoding(arguments)}
     paths = arguments.where, arguments.query
     found = features.search(_model(arguments), *paths, **options)
     for name, distance in found:
@@ -112,6 +126,7 @@ def search(arguments):
 def compress(arguments):
     """Compresses images into one file."""
     options = {"lossless": arguments.lossless, "overwrite": arguments.overwrite}
+    options |= _decoding(arguments)
     paths = arguments.input, arguments.output
     count, skipped = archive.compress(_codec(arguments), *paths, **options)
     size = Path(arguments.output).stat().st_size
@@ -121,10 +136,10 @@ def compress(arguments):
 
 def decompress(arguments):
     """Restores the images of such a file."""
-    paths, overwrite = (arguments.input, arguments.output), arguments.overwrite
-    count = archive.decompress(_codec(arguments), *paths, overwrite=overwrite)
+    paths, options = (arguments.input, arguments.output), _switches(arguments)
+    count, skipped = archive.decompress(_codec(arguments), *paths, **options)
     print(f"{count} images are in {arguments.output}")
-    return {"images": count}
+    return {"images": count, "skipped": skipped}
 
 
 def info(arguments):
@@ -136,6 +151,14 @@ def info(arguments):
     for key, value in (found | {"names": ", ".join(names[:10]) + more}).items():
         print(f"{key:16}{value}")
     return found
+
+
+def _decoding(arguments):
+    return {name: getattr(arguments, name) for name in tasks.DECODING}
+
+
+def _switches(arguments):
+    return {name: getattr(arguments, name) for name in ("overwrite", "skip_existing")}
 
 
 def _model(arguments):
@@ -153,7 +176,7 @@ def _codec(arguments):
 
 def _summary(run, images, autoencoder, results):
     # Not all at once: they may lie on the disk, and be more than memory holds.
-    floors = [bce_floor(to_float(chunk)) for chunk in chunks(images.x_test)]
+    floors = [bce_floor(to_float(chunk)) for chunk in validation.chunks(images.x_test)]
     summary = {"run": str(run), "data": str(images)}
     summary |= {"parameters": count_trainable(autoencoder), **results["autoencoder"]}
     floor = float(np.concatenate(floors).mean())
@@ -167,3 +190,5 @@ def _print_scores(results):
     for name, *cells in rows:
         cells = (f"{cell:>{w}}" for cell, w in zip(cells, widths[1:], strict=True))
         print("  ".join([f"{name:{widths[0]}}", *cells]))
+    if verdict(results):
+        print(verdict(results))

@@ -39,8 +39,8 @@ def main(argv=None):
         argv: list of str; None for the command line's.
 
     Returns:
-        int, the exit status: 0 if done, 2 for input that cannot be used, 130
-        after Ctrl-C.
+        int, the exit status: 0 if done, 1 if some files were skipped, 2 for input
+        that cannot be used and disks that are full, 130 after Ctrl-C.
     """
     for stream in (sys.stdout, sys.stderr):
         # A file may have a name that the terminal cannot show.
@@ -50,7 +50,9 @@ def main(argv=None):
     verb = VERBS[arguments.verb]
     try:
         check(arguments)
-        run = getattr(_commands(), arguments.verb)
+        commands = _commands()
+        commands.limit_memory(arguments.limit)
+        run = getattr(commands, arguments.verb)
         with warnings.catch_warnings():
             warnings.showwarning = _one_line
             summary = run(arguments)
@@ -62,10 +64,11 @@ def main(argv=None):
         return 130
     if arguments.json:
         print(json.dumps(summary))
-    return 0
+    return 1 if summary.get("skipped") else 0
 
 
 def _one_line(message, *_):
+    message = getattr(message, "short", message)  # of files, it names ten at most
     print(f"convae: {message}", file=sys.stderr)
 
 

@@ -5,16 +5,25 @@ name to `convae_cli.commands`.
 """
 
 import argparse
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 
-from convae_cli.checks import check_exists, check_run, check_source, pretrained_names
+from convae_cli.checks import (
+    check_exists,
+    check_run,
+    check_source,
+    pretrained_names,
+    require,
+)
 from convae_cli.tasks import TASKS, check_arguments
 
 COLORS = ("grayscale", "grey", "rgb")
 FITS = ("crop", "pad")
 POOLINGS = ("average", "max")
+PATHS = ("run", "data", "out", "input", "output", "where", "query")
+LIMIT = "memory that a file may unpack to (default: 512); more for files you trust"
 
 
 @dataclass(frozen=True)
@@ -36,7 +45,7 @@ class Verb:
 
 VERBS = {}
 NOTHING = "Nothing was written."
-COMPLETE = "Files already written are complete."
+COMPLETE = "Files already written are complete; --skip-existing goes on after them."
 RESUME = "Run the same command again to resume."
 
 
@@ -95,6 +104,8 @@ def _apply(add):
     _run_flag(add)
     add("input", metavar="INPUT", help="image, or folder of images")
     add("output", metavar="OUTPUT", help="image, or folder, to write")
+    _decoding_flags(add)
+    _skip_flag(add)
     _write_flags(add)
 
 
@@ -107,6 +118,7 @@ def _encode(add):
     add("--layer", help="layer of the encoder, by name (default: the last, the code)")
     add("--pooling", choices=POOLINGS, help="over rows and columns (default: none)")
     add("--fit", choices=FITS, default="crop", help="to the model's input size")
+    _decoding_flags(add)
     _write_flags(add)
 
 
@@ -118,6 +130,7 @@ def _search(add):
     add("query", metavar="QUERY", help="image")
     add("--count", type=int, default=10, help="number of results (default: 10)")
     add("--fit", choices=FITS, default="crop", help="to the model's input size")
+    _decoding_flags(add)
     _json_flag(add)
 
 
@@ -128,6 +141,7 @@ def _compress(add):
     add("input", metavar="INPUT", help="image, folder of images, or .npy file")
     add("output", metavar="OUTPUT", help=".cae file to write")
     add("--lossless", action="store_true", help="restore every pixel exactly")
+    _decoding_flags(add)
     _write_flags(add)
 
 
@@ -138,6 +152,7 @@ def _decompress(add):
     add("input", metavar="INPUT", help=".cae file")
     output = "folder for PNG files, .png file, or .npy file"
     add("output", metavar="OUTPUT", help=output)
+    _skip_flag(add)
     _write_flags(add)
 
 
@@ -151,6 +166,10 @@ def _info(add):
 def _run_flag(add):
     names = ", ".join(pretrained_names())
     add("run", metavar="RUN", help=f"run folder, or a pretrained model: {names}")
+
+
+def _skip_flag(add):
+    add("--skip-existing", action="store_true", help="leave existing files as they are")
 
 
 def _write_flags(add):
@@ -173,7 +192,15 @@ def _data_flags(add):
     add("--fit", choices=FITS, help=fit)
     patches = "cut a folder's images into patches (default: 72, if a task restores)"
     add("--patch-size", type=int, metavar="PIXELS", help=patches)
+    _decoding_flags(add)
     _json_flag(add)
+
+
+def _decoding_flags(add):
+    white = "value of white in files of more than 8 bits (default: by their bits)"
+    add("--white", type=float, metavar="VALUE", help=white)
+    background = "color behind transparent pixels: name or #rrggbb (default: white)"
+    add("--background", metavar="COLOR", help=background)
 
 
 def parser():
@@ -185,7 +212,9 @@ def parser():
     for name, verb in VERBS.items():
         help = {"help": verb.help, "description": verb.help}
         help["epilog"] = f"example: {verb.example}"
-        verb.add_flags(verbs.add_parser(name, **help).add_argument)
+        add = verbs.add_parser(name, **help).add_argument
+        verb.add_flags(add)
+        add("--limit", type=int, metavar="MEGABYTES", help=LIMIT)
     return top
 
 
@@ -198,7 +227,12 @@ def check(arguments):
     Raises:
         ValueError: naming the argument.
     """
-    given = vars(arguments)
+    given, limit = vars(arguments), arguments.limit
+    for name in PATHS:  # a shell leaves the `~` of --out=~/runs as it is
+        if given.get(name):
+            given[name] = os.path.expanduser(given[name])
+    expected = "`--limit` must be a positive number of megabytes"
+    require(limit is None or limit > 0, f"{expected}. Received: {limit}")
     if "run" in given:
         check_run(arguments.run)
     if "data" in given:

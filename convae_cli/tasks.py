@@ -15,6 +15,8 @@ AUTOENCODERS = ("reference", "keras", "pytorch")
 IMAGES_SHOWN = 150_000
 # Side of a patch, in pixels; it divides by 2, 3 and 4. See `data.patches`.
 PATCH_SIZE = 72
+# How image files are decoded; see `data.image_files`.
+DECODING = ("white", "background")
 # Pixels in a batch of patches.
 BATCH_PIXELS = 80_000
 # Standard deviation of the noise in photographs, where white is 1.
@@ -246,7 +248,7 @@ def load(arguments, cut, scale=1):
     from convae_keras import load_images
 
     data, names = arguments.data, ("image_size", "color", "fit", "patch_size")
-    options = {name: getattr(arguments, name) for name in names}
+    options = {name: getattr(arguments, name) for name in (*names, *DECODING)}
     options = {name: value for name, value in options.items() if value is not None}
     photographs = data == "photographs" or (data and Path(data).is_dir())
     if cut and photographs and "image_size" not in options:

@@ -6,9 +6,12 @@ import numpy as np
 import tensorflow as tf
 
 from convae_keras.pipelines import to_float
-from convae_keras.validation import require
+from convae_keras.validation import is_int, is_number, plain, require
 
 DOWNSAMPLING = ("box", "bicubic")
+
+# The largest size that a corruption can have, in pixels.
+LARGEST = 10_000
 
 
 class Corruption:
@@ -40,6 +43,10 @@ class Corruption:
     >>> float(Dim(0.25)(np.ones((1, 2, 2, 1)))[0, 0, 0, 0])
     0.25
     """
+
+    def __post_init__(self):
+        for name, value in vars(self).items():
+            object.__setattr__(self, name, plain(value))  # NumPy's numbers, too
 
     def __call__(self, x, seed=0):
         if tf.is_tensor(x):
@@ -74,8 +81,9 @@ def from_config(config):
     if config is None:
         return None
     kinds = {kind.__name__: kind for kind in Corruption.__subclasses__()}
-    name = config.get("name")
-    require(name in kinds, f"Unknown corruption {name!r}. Available: {sorted(kinds)}")
+    name = config.get("name") if isinstance(config, dict) else config
+    known = isinstance(name, str) and name in kinds
+    require(known, f"Unknown corruption {name!r:.99}. Available: {sorted(kinds)}")
     values = {key: value for key, value in config.items() if key != "name"}
     # JSON has no tuples.
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
@@ -86,7 +94,7 @@ def from_config(config):
 
 
 def _check_number(name, value, lowest, highest):
-    valid = type(value) in (int, float) and lowest <= value <= highest
+    valid = is_number(value) and lowest <= value <= highest
     expected = f"`{name}` must be a number from {lowest} to {highest}"
     require(valid, f"{expected}. Received: {value!r}")
 
@@ -94,15 +102,15 @@ def _check_number(name, value, lowest, highest):
 def _check_range(name, value, lowest, highest):
     """Validates a number, or `(low, high)`, from which each image's is drawn."""
     values = value if isinstance(value, tuple) else (value, value)
-    numbers = len(values) == 2 and all(type(each) in (int, float) for each in values)
+    numbers = len(values) == 2 and all(is_number(each) for each in values)
     valid = numbers and lowest <= values[0] <= values[1] <= highest
     expected = f"`{name}` must be a number from {lowest} to {highest}, or a range"
     require(valid, f"{expected} (low, high) of them. Received: {value!r}")
 
 
 def _check_int(name, value, lowest):
-    message = f"`{name}` must be an int, at least {lowest}. Received: {value!r}"
-    require(type(value) is int and value >= lowest, message)
+    message = f"`{name}` must be an int from {lowest} to {LARGEST}. Received: {value!r}"
+    require(is_int(value, lowest) and value <= LARGEST, message)
 
 
 def _check_fits(name, size, x):
@@ -146,6 +154,7 @@ class GaussianNoise(Corruption):
     clip: bool = True
 
     def __post_init__(self):
+        super().__post_init__()
         _check_range("stddev", self.stddev, 0, 10)
 
     def damage(self, x, seed):
@@ -166,6 +175,7 @@ class SaltAndPepper(Corruption):
     amount: float | tuple = 0.2
 
     def __post_init__(self):
+        super().__post_init__()
         _check_range("amount", self.amount, 0, 1)
 
     def damage(self, x, seed):
@@ -188,6 +198,7 @@ class Hole(Corruption):
     value: float = 0.5
 
     def __post_init__(self):
+        super().__post_init__()
         _check_int("side", self.side, 1)
         _check_number("value", self.value, 0, 1)
 
@@ -221,11 +232,13 @@ class Fog(Corruption):
     stddev: float = 0.03
 
     def __post_init__(self):
+        super().__post_init__()
         _check_number("blur", self.blur, 0, 100)
         _check_range("contrast", self.contrast, 0.01, 1)
         _check_number("stddev", self.stddev, 0, 10)
 
     def damage(self, x, seed):
+        _check_fits("3 * blur", 3 * self.blur, x)  # what mirrored borders are good for
         contrast = _uniform(self.contrast, x, seed)
         black = tf.random.stateless_uniform((_sizes(x)[0], 1, 1, 1), _fold_in(seed, 1))
         x = _blur(x, self.blur) * contrast + black * (1 - contrast)
@@ -247,6 +260,7 @@ class Downsample(Corruption):
     method: str = "box"
 
     def __post_init__(self):
+        super().__post_init__()
         _check_int("factor", self.factor, 2)
         message = f"`method` must be one of {DOWNSAMPLING}. Received: {self.method!r}"
         require(self.method in DOWNSAMPLING, message)
@@ -283,6 +297,7 @@ class Warp(Corruption):
     stddev: float | tuple = 0.2
 
     def __post_init__(self):
+        super().__post_init__()
         _check_number("rotation", self.rotation, 0, 180)
         message = f"`scale` must be a range (low, high). Received: {self.scale!r}"
         require(isinstance(self.scale, tuple), message)

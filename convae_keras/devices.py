@@ -8,6 +8,8 @@ import sys
 
 import keras
 
+from convae_keras import keras_settings
+
 # Below it, float16 is computed no faster than float32.
 HALF_CAPABILITY = 7
 
@@ -30,13 +32,14 @@ def set_up_device(half=False):
             float32. Also set by the environment variable `CONVAE_HALF=1`.
     """
     half = half or os.environ.get("CONVAE_HALF") == "1"
-    keras.config.set_dtype_policy("mixed_float16" if half else "float32")
+    policy = "mixed_float16" if half else "float32"
+    keras_settings.set_policy(policy)
+    keras.config.set_dtype_policy(policy)  # for layers of the caller's own
     backend = keras.backend.backend()
     find = {"tensorflow": _tensorflow_gpus, "jax": _jax_gpus, "torch": _torch_gpus}
     capabilities = find[backend]()
     count = len(capabilities)
     device = f"{count} GPU{'s' * (count > 1)}" if capabilities else "the CPU"
-    policy = keras.config.dtype_policy().name
     print(f"Keras {keras.__version__} with {backend} on {device}, {policy}")
     if not capabilities and _has_gpu():
         hint = f"update its driver, and install CUDA with {INSTALL[backend]}"

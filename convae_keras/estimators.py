@@ -8,6 +8,7 @@ from sklearn import base
 from sklearn.utils.validation import check_is_fitted
 
 from convae_keras.features import encode, feature_model
+from convae_keras.keras_settings import standard_settings
 from convae_keras.models import conv_autoencoder, pixel_range
 from convae_keras.pipelines import from_model_range
 from convae_keras.saving import load_model
@@ -100,6 +101,7 @@ class ConvAutoencoderFeatures(
         check_is_fitted(self)
         return encode(self.autoencoder_, self._images(X), self.layer, self.pooling)
 
+    @standard_settings()
     def inverse_transform(self, X):
         """Reconstructs images from codes.
 

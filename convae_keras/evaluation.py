@@ -5,10 +5,12 @@ import numpy as np
 from convae_keras import metrics
 from convae_keras.baselines import classical_denoiser, enlarge, mean_image, pca
 from convae_keras.corruption import Corruption, Warp
+from convae_keras.keras_settings import standard_settings
 from convae_keras.models import pixel_range
 from convae_keras.pipelines import from_model_range, to_float, to_model_range
 
 
+@standard_settings()
 def reconstruct(autoencoder, x, batch_size=500):
     """Runs images through a model.
 
@@ -110,7 +112,9 @@ def _autoencoder_baselines(autoencoder, images):
     code_size = int(np.prod(shape))
     if code_size >= np.prod(images.image_shape):
         baselines["copy"] = lambda x: x
-    elif code_size < len(images.x_train):
+    else:  # of few images PCA has fewer components
+        code_size = min(code_size, len(images.x_train) - 1)
+    if 0 < code_size < np.prod(images.image_shape):
         baselines[f"PCA, {code_size} numbers"] = pca(images.x_train, code_size)
     return baselines
 

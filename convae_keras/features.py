@@ -1,17 +1,25 @@
 """Features of images: codes and activations that other methods can use."""
 
+import weakref
+
 import keras
 import numpy as np
 from keras import layers
 from sklearn.neighbors import NearestNeighbors
 
+from convae_keras.keras_settings import standard_settings
 from convae_keras.models import pixel_range
 from convae_keras.pipelines import to_float
-from convae_keras.validation import check_images, require
+from convae_keras.validation import check_images, is_int, plain, require
 
 POOLS = {"average": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
 
+# From encoders to the models of their layers that `encode` has used, as long as they
+# live: a new one would be traced at every call.
+_parts = weakref.WeakKeyDictionary()
 
+
+@standard_settings()
 def feature_model(model, layer=None, pooling=None):
     """Builds the part of a model that maps images to features.
 
@@ -93,11 +101,24 @@ def encode_batches(model, batches, layer=None, pooling=None):
     Raises:
         ValueError: as `feature_model`.
     """
-    part, low_high = feature_model(model, layer, pooling), pixel_range(model)
+    part, low_high = _part(model, layer, pooling), pixel_range(model)
     for x in batches:
-        outputs = part.predict_on_batch(to_float(x, low_high))
+        with standard_settings():
+            outputs = part.predict_on_batch(to_float(x, low_high))
         # Under half precision the model computes, and returns, float16.
         yield keras.ops.convert_to_numpy(outputs).astype("float32", copy=False)
+
+
+def _part(model, layer, pooling):
+    """Returns a `feature_model`, the same for the same arguments."""
+    encoder, key = getattr(model, "encoder", model), repr((layer, pooling))
+    parts = _parts.setdefault(encoder, {})
+    if key not in parts:
+        part = feature_model(model, layer, pooling)
+        if part is encoder:  # it would keep itself alive
+            return part
+        parts[key] = part
+    return parts[key]
 
 
 def stratified(y, count, seed=0):
@@ -186,10 +207,12 @@ def classifier(model, classes, trainable="whole", seed=None):
     message = f"`trainable` must be one of {parts}. Received: {trainable!r}"
     require(trainable in parts, message)
     message = f"`classes` must be an int of at least 2. Received: {classes!r}"
-    require(isinstance(classes, int) and classes > 1, message)
-    if seed is not None:
-        keras.utils.set_random_seed(seed)
-    original = feature_model(model)
+    require(is_int(classes, 2), message)
+    with standard_settings(seed=plain(seed)):
+        return _classifier(feature_model(model), plain(classes), trainable)
+
+
+def _classifier(original, classes, trainable):
     encoder = keras.models.clone_model(original)
     encoder.set_weights(original.get_weights())
     trained = [each for each in encoder.layers if each.weights]

@@ -76,7 +76,9 @@ class UpsampleConv2D(keras.layers.Layer):
         # A transposed convolution scatters where a convolution gathers: its
         # kernel is flipped, and its channels are in the other order.
         kernel = ops.transpose(ops.flip(kernel, axis=(0, 1)), (0, 1, 3, 2))
-        outputs = ops.conv_transpose(inputs, kernel, strides=2, padding="same")
+        outputs = ops.conv_transpose(
+            inputs, kernel, strides=2, padding="same", data_format="channels_last"
+        )
         return self.activation(outputs + self.bias)
 
     def compute_output_shape(self, input_shape):
@@ -124,7 +126,7 @@ class BicubicUpsampling2D(keras.layers.Layer):
     size. Outside its borders the image is mirrored.
 
     Args:
-        scale: int, the factor of height and width, at least 2.
+        scale: int, the factor of height and width, from 2 to 64.
         **kwargs: as in `keras.layers.Layer`, such as `name` and `dtype`.
 
     Input shape:
@@ -135,7 +137,7 @@ class BicubicUpsampling2D(keras.layers.Layer):
         float `(batch_size, scale * height, scale * width, channels)`.
 
     Raises:
-        ValueError: if `scale` is below 2.
+        ValueError: for any other `scale`.
 
     References:
         - [Keys, 1981](https://doi.org/10.1109/TASSP.1981.1163711), with a = -1/2
@@ -148,7 +150,7 @@ class BicubicUpsampling2D(keras.layers.Layer):
 
     def __init__(self, scale, **kwargs):
         super().__init__(**kwargs)
-        require(scale >= 2, f"`scale` must be at least 2. Received: {scale}")
+        require(2 <= scale <= 64, f"`scale` must be 2 to 64. Received: {scale}")
         self.scale = scale
 
     def call(self, inputs):
@@ -164,7 +166,9 @@ class BicubicUpsampling2D(keras.layers.Layer):
         left, right = ops.flip(x[:, :, :2], 2), ops.flip(x[:, :, -2:], 2)
         x = ops.concatenate([left, x, right], axis=2)
         planes = (x[..., i : i + 1] for i in range(inputs.shape[-1]))
-        large = [ops.depth_to_space(ops.conv(p, kernel), self.scale) for p in planes]
+        last = {"data_format": "channels_last"}
+        large = [ops.conv(plane, kernel, **last) for plane in planes]
+        large = [ops.depth_to_space(plane, self.scale, **last) for plane in large]
         return ops.concatenate(large, axis=-1)
 
     def compute_output_shape(self, input_shape):

@@ -1,13 +1,18 @@
 """What a run leaves to be read: scores, a figure and a model card."""
 
-from pathlib import Path
+import math
 
 from convae_keras.corruption import from_config
 from convae_keras.evaluation import held_out_scores, model_inputs, reconstruct
 from convae_keras.pipelines import to_float
 from convae_keras.plotting import image_rows
 from convae_keras.saving import atomic_write, fingerprint, read_json, write_json
-from convae_keras.validation import format_shape
+from convae_keras.validation import as_path, format_shape
+
+# What a card says of every training.
+SETTINGS = {"parameters": int, "data": str, "pixel_range": [float, float]}
+SETTINGS |= {"epochs": int, "batch_size": int, "seed": int, "loss": str}
+SETTINGS |= {"learning_rate": float}
 
 
 def write_report(run, autoencoder, images, results=None):
@@ -23,8 +28,8 @@ def write_report(run, autoencoder, images, results=None):
     Returns:
         dict, the scores.
     """
-    run = Path(run)
-    settings = read_json(run / "settings.json")
+    run = as_path(run, "run")
+    settings = read_json(run / "settings.json", SETTINGS)
     corrupt = from_config(settings.get("corruption"))
     if results is None:
         results = held_out_scores(autoencoder, images, corrupt)
@@ -33,7 +38,8 @@ def write_report(run, autoencoder, images, results=None):
         _figure(autoencoder, images, corrupt).savefig(aside, dpi=120)
     card = model_card(run.name, autoencoder, settings, results)
     with atomic_write(run / "card.md") as aside:
-        aside.write_text(card, encoding="utf-8")
+        # The name of a folder need not be UTF-8.
+        aside.write_text(card, encoding="utf-8", errors="backslashreplace")
     return results
 
 
@@ -63,7 +69,7 @@ A convolutional autoencoder with {parameters:,} trainable parameters.
 Scores on the test images, which were not used for training or for any choice:
 
 {table}
-
+{verdict}
 `convae_keras.load_run` loads the model from a run folder, and
 `convae_keras.load_pretrained` if it ships with the package.
 """
@@ -90,7 +96,7 @@ def model_card(name, autoencoder, settings, results):
         digits = fingerprint(autoencoder)[:32]
         codec = f"- Fingerprint, in the files that it compressed: `{digits}`.\n"
     return CARD.format(
-        **{key: value for key, value in settings.items() if key != "corruption"},
+        **{key: settings[key] for key in SETTINGS},
         name=name,
         image=format_shape(autoencoder.input_shape[1:]),
         output=output,
@@ -98,7 +104,33 @@ def model_card(name, autoencoder, settings, results):
         codec=codec,
         augmentation=", random flips and 90° rotations" if settings.get("turn") else "",
         table=markdown_table(score_rows(results)),
+        verdict=f"\n{verdict(results)}\n" if verdict(results) else "",
     )
+
+
+def verdict(results):
+    """Says whether a baseline is better than the model.
+
+    Args:
+        results: dict, as `held_out_scores` returns it. Where there are bytes,
+            baselines with more of them do not count.
+
+    Returns:
+        str, one sentence with what to try; empty if no baseline is better.
+    """
+    (_, own), *others = results.items()
+    others = {name: row for name, row in others if name != "copy"}
+    fair = {k: r for k, r in others.items() if r.get("bytes", 0) <= own.get("bytes", 0)}
+    best = max(fair, key=lambda name: _decibels(fair[name]), default=None)
+    if best is None or _decibels(fair[best]) < _decibels(own):
+        return ""
+    scores = f"{_decibels(fair[best]):.2f} dB, and the model {_decibels(own):.2f}"
+    advice = "Use it, or try more images, longer training or images that are more alike"
+    return f"The baseline {best} is better: {scores}. {advice}."
+
+
+def _decibels(row):
+    return math.inf if row["psnr"] is None else row["psnr"]
 
 
 def score_rows(results):

@@ -5,8 +5,9 @@ import math
 import keras
 from keras import layers
 
+from convae_keras.keras_settings import standard_settings
 from convae_keras.layers import CropLike, UpsampleConv2D
-from convae_keras.validation import require
+from convae_keras.validation import is_int, plain, require
 
 DEFAULTS = {"filters": (32, 64), "latent_dim": None, "code_filters": ()}
 DEFAULTS |= {"pooling": "max", "upsampling": "nearest", "fused": True}
@@ -91,8 +92,7 @@ def conv_autoencoder(
             divide are padded and cropped inside. With `(None, None, channels)`
             and no `latent_dim` the model is fully convolutional and takes
             images of any size.
-        seed: int, given to `keras.utils.set_random_seed`, for the same initial
-            weights at every call; or None.
+        seed: int, for the same initial weights at every call, or None.
         name: str.
         filters: tuple of int, channels of the encoder's stages, each of which
             halves height and width; the decoder mirrors them.
@@ -130,17 +130,16 @@ def conv_autoencoder(
     """
     known = preset in PRESETS
     require(known, f"Unknown preset {preset!r}. Available: {sorted(PRESETS)}")
-    image_shape = tuple(image_shape)
+    image_shape = plain(tuple(image_shape))
     switches = _checked(image_shape, {**DEFAULTS, **PRESETS[preset], **switches})
-    if seed is not None:
-        keras.utils.set_random_seed(seed)
-    encoder = _encoder(image_shape, switches)
-    decoder = _decoder(encoder.output_shape[1:], image_shape, switches)
-    inputs = keras.Input(image_shape, name="images")
-    outputs = decoder(encoder(inputs))
-    if None in image_shape:
-        outputs = CropLike(name="crop", dtype="float32")(outputs, inputs)
-    return Autoencoder(inputs, outputs, name=name)
+    with standard_settings(seed=plain(seed)):
+        encoder = _encoder(image_shape, switches)
+        decoder = _decoder(encoder.output_shape[1:], image_shape, switches)
+        inputs = keras.Input(image_shape, name="images")
+        outputs = decoder(encoder(inputs))
+        if None in image_shape:
+            outputs = CropLike(name="crop", dtype="float32")(outputs, inputs)
+        return Autoencoder(inputs, outputs, name=name)
 
 
 def _encoder(image_shape, switches):
@@ -215,18 +214,18 @@ def _checked(image_shape, switches):
     message = f"Unexpected keyword arguments: {unknown}. Available: {sorted(DEFAULTS)}"
     require(not unknown, message)
     for key in ("filters", "code_filters", "output_range"):
-        switches[key] = tuple(switches[key])
+        switches[key] = plain(tuple(switches[key]))
     for key, choices in CHOICES.items():
         message = f"`{key}` must be one of {choices}. Received: {switches[key]!r}"
         require(switches[key] in choices, message)
     expected = "`image_shape` must be (height, width, channels)"
     require(len(image_shape) == 3, f"{expected}. Received: {image_shape}")
-    latent_dim = switches["latent_dim"]
+    latent_dim = switches["latent_dim"] = plain(switches["latent_dim"])
     sizes = {"image_shape": [size for size in image_shape if size is not None]}
     sizes |= {key: switches[key] for key in ("filters", "code_filters")}
     sizes["latent_dim"] = [] if latent_dim is None else [latent_dim]
     for key, values in sizes.items():
-        valid = all(isinstance(size, int) and size > 0 for size in values)
+        valid = all(is_int(size, 1) for size in values)
         require(valid, f"`{key}` must be positive ints. Received: {values}")
     require(switches["filters"], "`filters` must not be empty. Received: ()")
     expected = "`latent_dim` needs images of a fixed size"

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from convae_keras.validation import check_images, format_shape, require
+from convae_keras.validation import check_images, format_shape, is_int, require
 
 # Folded into a batch's seed to draw its flip and rotation. Corruptions fold in
 # smaller numbers.
@@ -127,9 +127,9 @@ def make_pipeline(
     if validate:
         x = check_images(x)
         inputs = None if inputs is None else check_images(inputs, "inputs")
-    n, is_int = len(x), isinstance(batch_size, int | np.integer)
     message = f"`batch_size` must be a positive int. Received: {batch_size}"
-    require(is_int and batch_size >= 1, message)
+    require(is_int(batch_size, 1), message)
+    n = len(x)
     batch_size = min(batch_size, n)
     full = n // batch_size
     steps = full if steps_per_epoch is None else steps_per_epoch

@@ -3,8 +3,9 @@
 import keras
 from keras import layers, ops
 
+from convae_keras.keras_settings import standard_settings
 from convae_keras.layers import BicubicUpsampling2D, CropLike, UpsampleConv2D
-from convae_keras.validation import require
+from convae_keras.validation import is_int, plain, require
 
 HEADS = ("subpixel", "nearest", "transposed")
 
@@ -72,10 +73,18 @@ def restorer(
     >>> enlarger.output_shape
     (None, 28, 28, 1)
     """
-    image_shape = tuple(image_shape)
+    image_shape, filters, convs = (
+        plain(tuple(sizes)) for sizes in (image_shape, filters, convs)
+    )
     _check(image_shape, scale, filters, convs, head)
-    if seed is not None:
-        keras.utils.set_random_seed(seed)
+    scale = plain(scale)
+    with standard_settings(seed=plain(seed)):
+        return _build(
+            image_shape, scale, filters, convs, head, residual, activation, name
+        )
+
+
+def _build(image_shape, scale, filters, convs, head, residual, activation, name):
     inputs = keras.Input(image_shape, name="images")
     kernel_size, strides = (6, 2) if scale == 1 else (3, 1)
     x = _conv(filters[0], activation, kernel_size, strides=strides, name="stem")(inputs)
@@ -133,11 +142,11 @@ def _pixels(x, channels, scale, head, residual):
 
 
 def _check(image_shape, scale, filters, convs, head):
-    is_shape = len(image_shape) == 3 and isinstance(image_shape[2], int)
+    is_shape = len(image_shape) == 3 and is_int(image_shape[2])
     expected = "`image_shape` must be (height, width, channels)"
     require(is_shape, f"{expected}. Received: {image_shape}")
     for name, sizes in (("scale", [scale]), ("filters", filters), ("convs", convs)):
-        valid = all(isinstance(size, int) and size > 0 for size in sizes)
+        valid = all(is_int(size, 1) for size in sizes)
         require(valid, f"`{name}` must be positive ints. Received: {sizes}")
     expected = "`filters` and `convs` must have the same length, at least 1"
     received = f"Received: {filters} and {convs}"

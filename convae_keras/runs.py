@@ -2,14 +2,32 @@
 
 import json
 import os
+import reprlib
 import time
-from pathlib import Path
+import weakref
 
 import keras
 import numpy as np
 
-from convae_keras.saving import atomic_write, load_model, read_json, write_json
-from convae_keras.validation import require
+from convae_keras import untrusted
+from convae_keras.saving import (
+    atomic_write,
+    fingerprint,
+    load_model,
+    read_json,
+    write_json,
+)
+from convae_keras.validation import as_path, format_shape, require
+
+# From a model that `train` has trained: the run folder, and the hashes of its
+# weights before and after.
+_TRAINED = weakref.WeakKeyDictionary()
+
+# What `history.json` holds: one number an epoch.
+HISTORY = {"loss": [float], "val_loss": [float], "seconds": [float]}
+
+# What is read of the `settings.json` of any run, with or without these keys.
+SETTINGS = {"corruption": ({"name": str}, None), "paired": (bool, None)}
 
 
 def open_run(run, settings):
@@ -26,7 +44,7 @@ def open_run(run, settings):
         ValueError: if the folder cannot be written, or was created with
             different settings, which the message names.
     """
-    run = Path(run)
+    run = as_path(run, "run")
     settings = json.loads(json.dumps(settings))  # tuples become lists
     if os.path.exists(run / "settings.json"):  # `Path.exists` can raise
         _check_settings(run, settings)
@@ -42,13 +60,39 @@ def open_run(run, settings):
 def _check_settings(run, settings):
     found = read_json(run / "settings.json")
     # "data" is a description for the reader; "fingerprint" identifies the images.
-    keys = sorted((settings.keys() | found.keys()) - {"data"})
+    # Earlier versions did not write the hash of the initial weights.
+    ignored = {"data"} | {"initial_weights"} - found.keys()
+    keys = sorted((settings.keys() | found.keys()) - ignored)
     pairs = [(key, found.get(key), settings.get(key)) for key in keys]
     different = [
-        f"{key}={a!r} on disk, {b!r} requested" for key, a, b in pairs if a != b
+        f"{key}={reprlib.repr(a)} on disk, {b!r} requested"
+        for key, a, b in pairs
+        if a != b
     ]
     message = f"Run folder was created with different settings: {'; '.join(different)}"
     require(not different, f"{message}. Choose another folder, or delete {run}.")
+
+
+def initial_weights(autoencoder, run):
+    """Returns a hash of the weights that a training starts from.
+
+    Args:
+        autoencoder: `keras.Model`. One that has been trained in this run folder,
+            and not been changed since, counts as it was before that: so the same
+            call resumes, or returns, a training.
+        run: str or `Path`, or None.
+
+    Returns:
+        str, 16 hexadecimal digits.
+    """
+    now = fingerprint(autoencoder)[:16]
+    folder, before, after = _TRAINED.get(autoencoder, (None, None, None))
+    return before if (folder, after) == (str(run), now) else now
+
+
+def remember_weights(autoencoder, run, before):
+    """Notes that a model has been trained in a run folder, for `initial_weights`."""
+    _TRAINED[autoencoder] = str(run), before, fingerprint(autoencoder)[:16]
 
 
 def finished_history(run, epochs):
@@ -67,14 +111,15 @@ def finished_history(run, epochs):
     saved = all((run / file).exists() for file in ("model.keras", "history.json"))
     if (run / "checkpoint.npz").exists() or not saved:
         return None
-    history = read_json(run / "history.json")
-    for key, values in {"loss": None, **history}.items():
-        numbers = isinstance(values, list) and all(
-            isinstance(value, (int, float)) for value in values
-        )
-        message = f"`{key}` in {run / 'history.json'} must be a list of numbers"
-        require(numbers, f"{message}. Received: {values!r:.100}")
+    history = read_json(run / "history.json", HISTORY)
+    _check_lengths(history, run / "history.json")
     return history if len(history["loss"]) == epochs else None
+
+
+def _check_lengths(history, path):
+    lengths = {key: len(history[key]) for key in HISTORY}
+    message = f"The lists of the history in {path} must be equally long"
+    require(len({*lengths.values()}) == 1, f"{message}. Received: {lengths}")
 
 
 def save_checkpoint(run, autoencoder, history, best):
@@ -109,21 +154,29 @@ def load_checkpoint(run, autoencoder):
         ValueError: if the checkpoint is damaged, or of another network.
     """
     path = run / "checkpoint.npz"
-    try:
-        with open(path, "rb") as opened, np.load(opened) as file:
-            arrays = {name: file[name] for name in sorted(file.files)}
-        history = json.loads(str(arrays.pop("history")))
-    except Exception as error:  # zipfile, zlib and NumPy raise their own
-        raise ValueError(f"Cannot read {path}: {error!r:.300}") from None
-    state = [arrays[name] for name in arrays if name.startswith("state_")]
-    best = [arrays[name] for name in arrays if name.startswith("best_")]
-    variables = _state(autoencoder)
-    expected, received = ([tuple(v.shape) for v in vs] for vs in (variables, state))
-    message = f"{path} is of another network: expected shapes {expected}"
-    require(expected == received, f"{message}. Received: {received}")
+    variables, weights = _state(autoencoder), autoencoder.get_weights()
+    known = sum(np.asarray(v).nbytes for v in (*variables, *weights))
+    with untrusted.named(f"Cannot read {path}"):
+        arrays = untrusted.read_npz(path, known=known)
+        history = untrusted.parse_json(str(arrays.pop("history")))
+        untrusted.check_shape(history, HISTORY, "`history`")
+        _check_lengths(history, path)
+        names = sorted(arrays)
+        state = [arrays[name] for name in names if name.startswith("state_")]
+        best = [arrays[name] for name in names if name.startswith("best_")]
+    for found, own in ((state, variables), (best, weights)):
+        expected, received = _kinds(own), _kinds(found)
+        message = f"{path} is of another network: expected {expected:.500}"
+        require(expected == received, f"{message}. Received: {received:.500}")
     for variable, value in zip(variables, state, strict=True):
         variable.assign(value)
     return history, best
+
+
+def _kinds(arrays):
+    """Describes arrays or variables: each by its shape and kind of number."""
+    arrays = [np.asarray(array) for array in arrays]
+    return ", ".join(f"{format_shape(a.shape)} {a.dtype.kind}" for a in arrays)
 
 
 def _state(autoencoder):
@@ -166,10 +219,14 @@ def load_run(run):
     Raises:
         ValueError: if there is no `model.keras`, or it is damaged.
     """
-    path = Path(run) / "model.keras"
+    path = as_path(run, "run") / "model.keras"
     message = f"`run` must be a run folder with a model.keras. Received: {run}"
     require(path.is_file(), message)
-    return load_model(path)
+    model = load_model(path)
+    shape = getattr(model, "input_shape", None) if model.built else None
+    images = isinstance(shape, tuple) and len(shape) == 4 and shape[3] is not None
+    require(images, f"{path} must be a model of images. Received: inputs of {shape}")
+    return model
 
 
 class RunKeeper(keras.callbacks.Callback):

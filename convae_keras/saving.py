@@ -1,17 +1,27 @@
 """Files that are complete or absent: JSON, Keras models, and their hashes."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import re
+import secrets
+import tempfile
 import zipfile
 from pathlib import Path
 
 import keras
 import numpy as np
 
-from convae_keras.validation import require
+from convae_keras import untrusted
+from convae_keras.keras_settings import standard_settings
+from convae_keras.validation import check_limit, require
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 # The module of each class when run folders began to store a hash of their
 # network. Classes may move; classes that are newer than this list have no module.
@@ -27,25 +37,16 @@ HASHED_ARGUMENTS = {"rate_weight": "price"}
 
 
 @contextlib.contextmanager
-def dtype_policy(name):
-    """Sets the global dtype policy, such as "float32", for a `with` block."""
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(name)
-    try:
-        yield
-    finally:
-        keras.config.set_dtype_policy(before)
-
-
-@contextlib.contextmanager
-def atomic_write(path):
+def atomic_write(path, overwrite=True):
     """Writes to a temporary file, then renames it to `path`.
 
     The file at `path` is complete at any moment: an older one stays until the
-    new one is on disk. If the block raises, the temporary file is deleted.
+    new one is on disk. If the block raises, the temporary file is deleted; if
+    the process is killed, it stays, hidden, and hinders nobody.
 
     Args:
         path: str or `Path`, the file to write or replace.
+        overwrite: bool, whether a file that is there by then is replaced.
 
     Yields:
         `Path` of the temporary file, in the same folder and of the same suffix.
@@ -59,17 +60,100 @@ def atomic_write(path):
     ...     _ = temporary.write_text("complete")
     """
     path = Path(path)
-    # A fixed name: the next write replaces what a killed process left there.
-    temporary = path.with_name(f".{path.stem}.part{path.suffix}")
+    # Nobody has a file of this name, nor can plant a link; and it is short enough
+    # wherever `path` is. Keras and NumPy look at the suffix.
+    name = f".convae-{secrets.token_hex(8)}.part{path.suffix[-16:]}"
+    temporary = path.with_name(name)
     try:
-        yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        open(temporary, "xb").close()
+        try:
+            yield temporary
+            with open(temporary, "rb+") as file:
+                os.fsync(file.fileno())
+            _rename(temporary, path, overwrite)
+        finally:
+            temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise OSError(f"{path} could not be written: {error}") from error
+        why = error.strerror or error
+        named = OSError(f"{path} could not be written: {why}")
+        named.errno = error.errno
+        raise named from error
+
+
+def _rename(temporary, path, overwrite):
+    if overwrite:
+        os.replace(temporary, path)
+        return
+    try:
+        os.link(temporary, path)  # which, unlike a rename, replaces nothing
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        if os.path.lexists(path):
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
+        os.rename(temporary, path)
+
+
+@contextlib.contextmanager
+def locked(folder, name="", argument="destination"):
+    """Keeps other processes from writing a folder during a `with` block.
+
+    A process that has ended, even if it was killed, keeps nobody out. The folder
+    is created if it is missing, and deleted if it is empty at the end.
+
+    Args:
+        folder: str or `Path`.
+        name: str, a file in it, which alone is locked; the empty str for the
+            folder.
+        argument: str, what the path is called in error messages.
+
+    Raises:
+        ValueError: if another process has the lock, or the folder cannot be
+            written.
+    """
+    folder = Path(folder)
+    key = name and "-" + hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
+    path, is_new = folder / f".convae{key}.lock", not os.path.lexists(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = _open_lock(path)
+    except OSError as error:
+        expected = f"`{argument}` must be where files can be written"
+        raise ValueError(f"{expected}. Received: {folder} ({error})") from None
+    message = f"`{argument}` must not be what another process is writing now"
+    require(file is not None, f"{message}. Received: {folder / name}")
+    try:
+        yield
     finally:
-        temporary.unlink(missing_ok=True)
+        # A file of the user's would not be empty. Windows deletes ours itself.
+        if fcntl and os.fstat(file).st_size == 0:
+            path.unlink(missing_ok=True)
+        os.close(file)
+        if is_new:
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # fails if there is anything inside
+
+
+def _open_lock(path):
+    """Returns the descriptor of a file that is open in one process only, or None."""
+    flags = os.O_CREAT | os.O_RDWR
+    if fcntl is None:  # Windows deletes it with its process
+        try:
+            return os.open(path, flags | os.O_EXCL | os.O_TEMPORARY)
+        except (FileExistsError, PermissionError):
+            return None
+    file = os.open(path, flags | os.O_NOFOLLOW, 0o666)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # Who had it before may have deleted it since we opened it.
+        is_ours = os.path.samestat(os.fstat(file), os.lstat(path))
+    except (BlockingIOError, FileNotFoundError):
+        is_ours = False
+    except OSError:  # a file system without locks
+        is_ours = True
+    if not is_ours:
+        os.close(file)
+    return file if is_ours else None
 
 
 def write_json(path, value):
@@ -87,29 +171,34 @@ def write_json(path, value):
         temporary.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
-def read_json(path):
+def read_json(path, shape=None):
     """Reads a JSON file that holds an object.
 
     Args:
         path: str or `Path`.
+        shape: dict from keys to shapes, as for `untrusted.fits`; None for any
+            object.
 
     Returns:
         dict of the values: dicts, lists, str, numbers, bools and None.
 
     Raises:
-        ValueError: naming the file, if it is missing, not JSON, or no object.
+        ValueError: naming the file, if it is missing, not JSON, larger than the
+            limit, or of another shape.
     """
-    try:
-        value = json.loads(Path(path).read_text())
-    except (OSError, ValueError, RecursionError) as error:
-        raise ValueError(f"Cannot read the JSON file {path}: {error}") from None
-    found = type(value).__name__
-    require(isinstance(value, dict), f"{path} must hold an object. Received: {found}")
+    with untrusted.named(f"Cannot read the JSON file {path}"):
+        require(os.path.isfile(path), "no such file")
+        check_limit(os.path.getsize(path), "characters")
+        value = untrusted.parse_json(Path(path).read_text(encoding="utf-8"))
+    untrusted.check_shape(value, shape or {}, path)
     return value
 
 
 def load_model(path, sha256=None):
     """Loads a `.keras` file.
+
+    Before anything of a file without a known hash is created, its layers, its
+    parameters and its weights are counted.
 
     Args:
         path: str or `Path`.
@@ -120,7 +209,8 @@ def load_model(path, sha256=None):
         `keras.Model`.
 
     Raises:
-        ValueError: if the file is missing, damaged, or has another hash.
+        ValueError: if the file is missing, damaged, has another hash, or would
+            take more memory than the limit.
     """
     path = Path(path)
     require(path.is_file(), f"No such file: {path}")
@@ -128,15 +218,18 @@ def load_model(path, sha256=None):
         found = hashlib.sha256(path.read_bytes()).hexdigest()
         expected = f"{path} is not the expected file: its SHA-256 must be {sha256}"
         require(found == sha256, f"{expected}. Received: {found}")
-    try:
+    with (
+        untrusted.named(f"Cannot load the model {path}"),
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+    ):
+        untrusted.unpack_model(path, folder)
         # The dtype policies of layers are in the file. That of the model is the global
         # one, and decides how many variables its optimizer has.
-        with zipfile.ZipFile(path) as file:
-            half = b"mixed_float16" in file.read("config.json")
-        with dtype_policy("mixed_float16" if half else "float32"):
-            return keras.models.load_model(path)
-    except Exception as error:  # of Keras, h5py or zipfile
-        raise ValueError(f"Cannot load the model {path}: {error!r:.300}") from error
+        half = b"mixed_float16" in Path(folder, "config.json").read_bytes()
+        with standard_settings("mixed_float16" if half else "float32"):
+            if sha256 is None:
+                untrusted.check_model(folder)
+            return keras.models.load_model(folder)
 
 
 def save_small(model, path):

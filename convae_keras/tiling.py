@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from convae_keras.keras_settings import standard_settings
 from convae_keras.models import pixel_range
 from convae_keras.pipelines import from_model_range, to_float
 from convae_keras.validation import format_shape, require
@@ -88,6 +89,7 @@ def _restore_tiles(model, image):
     return output
 
 
+@standard_settings()
 def _predict(model, image):
     """Returns a model's output for one uint8 image, as uint8."""
     low_high = pixel_range(model)

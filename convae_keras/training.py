@@ -6,11 +6,19 @@ import keras
 import numpy as np
 
 from convae_keras.data.sources import Images
+from convae_keras.keras_settings import standard_settings
 from convae_keras.models import count_trainable, pixel_range
 from convae_keras.pipelines import check_augment, make_pipeline
-from convae_keras.runs import RunKeeper, finished_history, load_run, open_run
-from convae_keras.saving import architecture_hash
-from convae_keras.validation import check_images, require
+from convae_keras.runs import (
+    RunKeeper,
+    finished_history,
+    initial_weights,
+    load_run,
+    open_run,
+    remember_weights,
+)
+from convae_keras.saving import architecture_hash, locked
+from convae_keras.validation import check_images, is_int, is_number, plain, require
 
 # Steps that the backend runs in one call. Long epochs are a multiple of them.
 STEPS_PER_EXECUTION = 8
@@ -56,6 +64,7 @@ def negative_psnr(y_true, y_pred):
     return 10 * keras.ops.log10(errors + 1e-6)
 
 
+@standard_settings()
 def train(
     autoencoder,
     images,
@@ -117,7 +126,8 @@ def train(
 
     Raises:
         ValueError: before training, for images, sizes, a loss or a folder that
-            do not fit; during training, if the loss is not a number.
+            do not fit, or a folder in which another process trains; during
+            training, if the loss is not a number.
         KeyboardInterrupt: if interrupted, after the run folder is saved.
     """
     images = checked_images(autoencoder, images, corrupt)
@@ -125,15 +135,23 @@ def train(
     # "turn" is what run folders have called `augment` from the beginning.
     options |= {"learning_rate": learning_rate, "turn": bool(augment)}
     settings = _settings(autoencoder, images, corrupt, options)
+    settings["initial_weights"] = initial_weights(autoencoder, run)
     message = "`tensorboard=True` needs a `run` folder. Received: None"
     require(run is not None or not tensorboard, message)
-    if run is not None:
-        run = open_run(run, settings)
-        history = finished_history(run, epochs)
-        if history:
-            autoencoder.set_weights(load_run(run).get_weights())
-            return history
-    return _fit(autoencoder, images, corrupt, settings, run, tensorboard, verbose)
+    if run is None:
+        return _fit(autoencoder, images, corrupt, settings, None, False, verbose)
+    with locked(run, argument="run"):
+        folder = open_run(run, settings)
+        try:
+            history = finished_history(folder, epochs)
+            if history:
+                autoencoder.set_weights(load_run(folder).get_weights())
+                return history
+            return _fit(
+                autoencoder, images, corrupt, settings, folder, tensorboard, verbose
+            )
+        finally:
+            remember_weights(autoencoder, run, settings["initial_weights"])
 
 
 def _fit(autoencoder, images, corrupt, settings, run, tensorboard, verbose):
@@ -262,6 +280,7 @@ def _settings(autoencoder, images, corrupt, options):
     defaults |= {"batch_size": 64 if small else 128}
     defaults |= {"loss": "binary_crossentropy" if _is_sigmoid(autoencoder) else "mse"}
     options = {k: defaults.get(k) if v is None else v for k, v in options.items()}
+    options = {key: plain(value) for key, value in options.items()}
     _check_options(autoencoder, images, **options)
     return {
         "data": str(images),
@@ -281,16 +300,16 @@ def _check_options(
     autoencoder, images, epochs, batch_size, learning_rate, loss, seed, turn
 ):
     for name, size in (("epochs", epochs), ("batch_size", batch_size)):
-        is_positive = isinstance(size, int) and size > 0
-        require(is_positive, f"`{name}` must be a positive int. Received: {size!r}")
-    message = f"`learning_rate` must be positive. Received: {learning_rate}"
-    require(0 < learning_rate < np.inf, message)
+        message = f"`{name}` must be a positive int. Received: {size!r}"
+        require(is_int(size, 1), message)
+    message = f"`learning_rate` must be positive. Received: {learning_rate!r}"
+    require(is_number(learning_rate) and 0 < learning_rate < np.inf, message)
     require(loss in LOSSES, f"`loss` must be one of {LOSSES}. Received: {loss!r}")
     expected = "`loss='binary_crossentropy'` needs outputs in [0, 1]"
     hint = "and this model does not end in a sigmoid. Use loss='mse'."
     fits = loss != "binary_crossentropy" or _is_sigmoid(autoencoder)
     require(fits, f"{expected}, {hint}")
-    require(isinstance(seed, int), f"`seed` must be an int. Received: {seed!r}")
+    require(is_int(seed), f"`seed` must be an int. Received: {seed!r}")
     check_augment(turn, images.image_shape)
 
 

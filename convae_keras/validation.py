@@ -1,9 +1,31 @@
 """Checks of arguments, made before any long work. NumPy only."""
 
+import os
+import warnings
+from numbers import Integral, Real
+from pathlib import Path
+
 import numpy as np
 
 # Bytes checked at a time, so that an array on disk is streamed.
 CHUNK = 2**24
+
+# Floats may miss [0, 1] by half a step of 8 bits.
+ROUNDING = 0.5 / 255
+
+# Whole numbers from 0 to at most this are probably not of 8 bits: masks of 0 and 1,
+# or scikit-learn's digits, whose white is 16.
+DARK = 16
+
+# Bytes of memory that a file may unpack to, unless `set_limit` was called.
+_limit = LIMIT = 2**29
+
+# Bytes of memory each of these takes, about.
+COSTS = {"bytes": 1, "pixels": 4, "parameters": 4, "characters": 32, "images": 256}
+COSTS |= {"objects": 2**17, "config characters": 256}  # of layers, of a model
+
+# Usual values of white: of 1 to 16 bits, scikit-learn's digits and percentages.
+WHITES = (1, 3, 7, 15, 16, 31, 63, 100, 127, 255, 511, 1023, 2047, 4095, 16383, 65535)
 
 
 def require(condition, message):
@@ -41,12 +63,119 @@ def format_shape(shape):
     return " x ".join(str(size or "any") for size in shape)
 
 
+def is_int(value, low=None):
+    """Returns whether a value is an integer, Python's or NumPy's, but no bool.
+
+    Args:
+        value: any.
+        low: int, the lowest that counts; None for any.
+
+    Returns:
+        bool.
+    """
+    number = isinstance(value, Integral) and not isinstance(value, bool)
+    return number and (low is None or bool(value >= low))
+
+
+def is_number(value):
+    """Returns whether a value is a number, Python's or NumPy's, but no bool."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def check_limit(amount, unit):
+    """Raises an error for a file that would take too much memory.
+
+    Args:
+        amount: int, how many it declares.
+        unit: str, of what: one of `COSTS`.
+
+    Raises:
+        ValueError: if that is more than the limit, which `set_limit` sets.
+    """
+    limit = limit_of(unit)
+    message = f"{amount:,} {unit}, and the limit is {limit:,} (--limit raises it)"
+    require(amount <= limit, message)
+
+
+def limit_of(unit):
+    """Returns how many of a unit, one of `COSTS`, a file may have at most: int."""
+    return _limit // COSTS[unit]
+
+
+def set_limit(megabytes=LIMIT // 2**20):
+    """Sets how much memory a file may unpack to: more, for files that are trusted.
+
+    It holds for pictures (4 bytes a pixel), arrays, models (4 bytes a parameter),
+    JSON (32 bytes a character) and `.cae` files (256 bytes an image). Pictures of
+    more than 179 million pixels need a higher `PIL.Image.MAX_IMAGE_PIXELS`, too.
+
+    Args:
+        megabytes: int.
+
+    Raises:
+        ValueError: for anything but a positive int.
+    """
+    global _limit
+    expected = "`megabytes` must be a positive int"
+    require(is_int(megabytes, 1), f"{expected}. Received: {megabytes!r}")
+    _limit = int(megabytes) * 2**20
+
+
+def reason(error):
+    """Returns what went wrong with a file, a str of one line."""
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text if len(text) < 200 else f"{text[:200]}…"
+
+
+def plain(value):
+    """Returns NumPy's scalars as Python's, also inside tuples and lists.
+
+    Args:
+        value: any.
+
+    Returns:
+        The same, of plain types where it was of NumPy's; tuples stay tuples.
+
+    Example:
+
+    >>> plain((np.float64(0.5), np.int32(3), "a"))
+    (0.5, 3, 'a')
+    """
+    if isinstance(value, tuple | list):
+        return type(value)(plain(item) for item in value)
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def as_path(path, name="path"):
+    """Returns a `Path`; a `~` at its start is the user's home folder.
+
+    Args:
+        path: str or `os.PathLike` of str.
+        name: str, the argument's name for error messages.
+
+    Returns:
+        `Path`.
+
+    Raises:
+        ValueError: for anything else, and for an empty path, which would mean
+            the working directory.
+    """
+    is_path = isinstance(path, str | os.PathLike) and str(path)
+    require(is_path, f"`{name}` must be a path. Received: {path!r}")
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # nobody has that name
+        return Path(path)
+
+
 def check_images(x, name="x"):
     """Validates an array of images.
 
     Args:
         x: uint8 in [0, 255] or float in [0, 1], `(n, height, width)` or
-            `(n, height, width, channels)`.
+            `(n, height, width, channels)`. With a warning also bools, other
+            integers in [0, 255], and floats that miss [0, 1] by rounding, which
+            are clipped.
         name: str, the argument's name for error messages.
 
     Returns:
@@ -75,21 +204,76 @@ def check_images(x, name="x"):
         x = x[..., np.newaxis]
     channels_first = x.shape[1] in (1, 3, 4) and x.shape[3] > 4
     require(not channels_first, f"{images}. {received}, with channels first")
-    return x if x.dtype == "uint8" else _check_floats(x, name)
+    return _as_floats(x, name) if x.dtype.kind == "f" else _as_bytes(x, name)
 
 
-def _check_floats(x, name):
-    """Validates dtype and range of float images; returns float32."""
+def _as_bytes(x, name):
+    """Returns integers in [0, 255], and bools, as uint8."""
     expected = f"`{name}` must be uint8 in [0, 255] or float in [0, 1]"
-    require(x.dtype.kind == "f", f"{expected}. Received: {x.dtype}")
-    for chunk in chunks(x):
-        low, high = float(chunk.min()), float(chunk.max())
-        finite = np.isfinite([low, high]).all()
-        require(finite, f"`{name}` must be finite. Received: NaN or infinite pixels")
-        hint = "divide by 255" if high > 1 else "the pipeline scales to [-1, 1] itself"
-        received = f"Received: {low:g} to {high:g} ({hint})"
-        require(low >= 0 and high <= 1, f"{expected}. {received}")
+    require(x.dtype.kind in "biu", f"{expected}. Received: {x.dtype}")
+    if x.dtype == bool:
+        _warn(f"`{name}` is bool: False becomes 0, True 255.")
+        return x.astype("uint8") * np.uint8(255)
+    low, high = _range(x)
+    inside = low >= 0 and high <= 255
+    require(inside, f"{expected}. Received: {x.dtype} {_seen(low, high, name)}")
+    if x.dtype != "uint8":
+        hint = f": {_seen(low, high, name)}" if high < 128 else ""
+        _warn(f"`{name}` is {x.dtype}, taken as uint8, where white is 255{hint}.")
+    return x.astype("uint8", copy=False)
+
+
+def _as_floats(x, name):
+    """Returns floats in [0, 1] as float32; clips those that miss it by rounding."""
+    low, high = _range(x)
+    finite = np.isfinite([low, high]).all()
+    require(finite, f"`{name}` must be finite. Received: NaN or infinite pixels")
+    inside = low >= -ROUNDING and high <= 1 + ROUNDING
+    expected = f"`{name}` must be uint8 in [0, 255] or float in [0, 1]"
+    require(inside, f"{expected}. Received: {_seen(low, high, name)}")
+    if low < 0 or high > 1:
+        _warn(f"`{name}` was clipped to [0, 1]. Received: {low:.9g} to {high:.9g}")
+        x = np.clip(x, 0, 1)
     return x.astype("float32", copy=False)
+
+
+def warn_if_nearly_black(arrays):
+    """Warns of uint8 images whose white is probably not 255.
+
+    Args:
+        arrays: dict from names to arrays, as `check_images` returns them.
+    """
+    highest = {n: _range(x)[1] for n, x in arrays.items() if x.dtype == "uint8"}
+    if highest and 0 < max(highest.values()) <= DARK:
+        name = max(highest, key=highest.get)
+        seen = _seen(0, highest[name], name)
+        _warn(f"`{name}` is nearly black, where white is 255: {seen}.")
+
+
+def _range(x):
+    """Returns the lowest and the highest value; of uint8 only whether it is dark."""
+    low, high = np.inf, -np.inf
+    for chunk in chunks(x):
+        low, high = np.minimum(low, chunk.min()), np.maximum(high, chunk.max())
+        if x.dtype == "uint8" and high > DARK:
+            break  # the rest, which may be on the disk, needs no look
+    return low.item(), high.item()
+
+
+def _seen(low, high, name):
+    """Describes a range of pixels, and how it would become [0, 1]."""
+    text = f"{low:.9g} to {high:.9g}"
+    if low < 0 and high <= 1:
+        return f"{text} (the pipeline scales to [-1, 1] itself)"
+    if low < 0 or not np.isfinite(high):
+        return text
+    white = next((white for white in WHITES if white >= high), high)
+    return f"{text} (if white is {white:.9g} there, pass {name} / {white:.9g})"
+
+
+def _warn(message):
+    # Past this module, to whoever called it.
+    warnings.warn(message, stacklevel=5)
 
 
 def chunks(x):

@@ -11,6 +11,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")
 import keras  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
+from helpers import use_policy
 from hypothesis import settings  # noqa: E402
 
 # The same examples at every run, however slow the machine; nothing is stored.
@@ -39,7 +40,7 @@ SLOW = (
 # computes in half precision, as on a GPU that was asked for it.
 HALF = os.environ.get("CONVAE_HALF") == "1"
 POLICY = "mixed_float16" if HALF else "float32"
-keras.config.set_dtype_policy(POLICY)  # for session fixtures, which come first
+use_policy(POLICY)  # for session fixtures, which come first
 
 if keras.backend.backend() == "torch":  # NumPy refuses its tensors with a gradient
     Tensor = type(keras.ops.zeros(()))
@@ -66,10 +67,10 @@ def pytest_collection_modifyitems(items):
 def seeded(request):
     """Sets the seeds and the dtype policy, whichever tests ran before."""
     exact = request.node.get_closest_marker("float32")
-    keras.config.set_dtype_policy("float32" if exact else POLICY)
+    use_policy("float32" if exact else POLICY)
     keras.utils.set_random_seed(0)
     yield
-    keras.config.set_dtype_policy(POLICY)
+    use_policy(POLICY)
 
 
 @pytest.fixture(scope="session")

@@ -5,12 +5,19 @@ import functools
 import keras
 import numpy as np
 
+from convae_keras import keras_settings
 from convae_keras.models import conv_autoencoder
 
 
 def differ(image, expected):
     """The distance of each pixel, without wrapping around."""
     return np.abs(image.astype(int) - expected)
+
+
+def use_policy(policy):
+    """Sets the dtype policy of what the module builds, and of Keras's own layers."""
+    keras_settings.set_policy(policy)
+    keras.config.set_dtype_policy(policy)
 
 
 def fewer(cases):

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from helpers import fewer
+from helpers import fewer, use_policy
 
 from convae_keras import baselines
 from convae_keras.baselines import (
@@ -114,7 +114,7 @@ def test_dense_autoencoder_uses_the_allowed_parameters(
 @pytest.mark.float32  # it sets the policy
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
 def test_outputs_of_dense_autoencoder_are_pixels(policy):
-    keras.config.set_dtype_policy(policy)
+    use_policy(policy)
     autoencoder = dense_autoencoder((5, 7, 3), 2, 2000)
     assert autoencoder.output.dtype == "float32"
     weights = [np.full(w.shape, -9.0) for w in autoencoder.weights]

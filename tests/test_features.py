@@ -1,9 +1,14 @@
 """Features: outputs of layers, nearest neighbors, few labels, fine-tuning."""
 
+import gc
+import weakref
+
 import keras
 import numpy as np
 import pytest
+from helpers import use_policy
 
+from convae_keras import features as module
 from convae_keras.features import (
     classifier,
     encode,
@@ -76,7 +81,7 @@ def test_images_of_any_size(pixels):
 
 
 def test_features_are_float32_under_half_precision(pixels):
-    keras.config.set_dtype_policy("mixed_float16")
+    use_policy("mixed_float16")
     model = conv_autoencoder("reference", latent_dim=5, **CODE)
     assert encode(model, pixels).dtype == "float32"
     assert classifier(model, 3).output.dtype == "float32"
@@ -92,6 +97,38 @@ def test_encode_reads_one_batch_at_a_time(autoencoder, pixels, monkeypatch):
     )
     encode(autoencoder, pixels, batch_size=10)
     assert rows == [10, 10, 3]
+
+
+def test_the_model_of_a_layer_is_built_once(autoencoder, pixels, monkeypatch):
+    options = {"layer": "conv_1", "pooling": "max"}
+    encode(autoencoder, pixels, **options)
+    monkeypatch.setattr(module, "feature_model", lambda *_: pytest.fail("built"))
+    before = encode(autoencoder, pixels, **options)
+    old = autoencoder.get_weights()
+    autoencoder.set_weights([2 * w + 1 for w in old])
+    after = encode(autoencoder, pixels, **options)
+    assert np.abs(after - before).max() > 0.1
+    autoencoder.set_weights(old)
+    np.testing.assert_array_equal(encode(autoencoder, pixels, **options), before)
+
+
+def plain():
+    inputs = keras.Input((9, 12, 1))
+    return keras.Model(inputs, keras.layers.Flatten(name="conv_1")(inputs))
+
+
+@pytest.mark.parametrize(
+    "build", [plain, lambda: conv_autoencoder("reference", latent_dim=5, **CODE)]
+)
+def test_models_are_not_kept_alive(build, pixels):
+    model = build()
+    for options in ({}, {"layer": "conv_1"}):
+        encode(model, pixels, **options)
+    alive = weakref.ref(getattr(model, "encoder", model))
+    assert alive() in module._parts
+    del model
+    gc.collect()
+    assert alive() is None
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from helpers import fewer
+from helpers import fewer, use_policy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keras import layers, ops
@@ -154,7 +154,7 @@ def test_half_precision_is_close_to_float32(build):
     x = np.random.default_rng(0).random((2, 6, 5, 3), "float32")
     single = build()
     single.build(x.shape)
-    keras.config.set_dtype_policy("mixed_float16")
+    use_policy("mixed_float16")
     half = build()
     half.build(x.shape)
     half.set_weights([w / 3 for w in randomize(single).get_weights()])

@@ -79,6 +79,12 @@ def test_report(run, few, scored):
     assert card == model_card("mine", autoencoder, SETTINGS, results)
 
 
+def test_report_of_a_folder_whose_name_is_not_utf_8(run, few, scored):
+    write_json(run / "settings.json", SETTINGS | {"data": "caf\udce9: 25 digits"})
+    write_report(run, small(), few)
+    assert "caf\\udce9: 25" in (run / "card.md").read_text(encoding="utf-8")
+
+
 def test_report_of_a_denoiser(run, few, scored):
     corrupt = GaussianNoise((0.1, 0.3))
     write_json(run / "settings.json", SETTINGS | {"corruption": corrupt.config()})

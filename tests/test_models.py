@@ -5,7 +5,7 @@ import itertools
 import keras
 import numpy as np
 import pytest
-from helpers import fewer
+from helpers import fewer, use_policy
 
 from convae_keras.models import Autoencoder, conv_autoencoder, pixel_range
 
@@ -236,13 +236,13 @@ def test_another_model_is_assumed_to_work_in_zero_to_one():
 @pytest.mark.parametrize("upsampling", UPSAMPLINGS[::3], ids=str)
 def test_half_precision_returns_float32(upsampling, size):
     switches = {**upsampling, "image_shape": (*size, 1)}
-    keras.config.set_dtype_policy("mixed_float16")
+    use_policy("mixed_float16")
     autoencoder = small(**switches)
     x = images((*(side or 7 for side in size), 1))
     assert keras.backend.standardize_dtype(autoencoder.encoder(x).dtype) == "float16"
     assert keras.backend.standardize_dtype(autoencoder(x).dtype) == "float32"
     assert {w.dtype for w in autoencoder.weights} == {"float32"}
-    keras.config.set_dtype_policy("float32")
+    use_policy("float32")
     single = small(**switches)
     single.set_weights(autoencoder.get_weights())
     np.testing.assert_allclose(autoencoder(x), single(x), atol=0.01)

@@ -372,6 +372,7 @@ def anonymous_memory():
 
 @pytest.mark.static
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+@pytest.mark.filterwarnings("ignore:.*the same as one in another split")
 def test_a_folder_larger_than_memory(tmp_path, monkeypatch):
     photo = tmp_path / "photos" / "0.bmp"
     photo.parent.mkdir()

@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from helpers import fewer
+from helpers import fewer, use_policy
 
 from convae_keras.baselines import enlarge
 from convae_keras.corruption import GaussianNoise
@@ -150,7 +150,7 @@ def test_the_weights_come_from_the_seed():
 
 
 def test_pixels_stay_float32_in_half_precision():
-    keras.config.set_dtype_policy("mixed_float16")
+    use_policy("mixed_float16")
     model = restorer(**TINY, residual=True)
     assert model.get_layer("in_1_1").compute_dtype == "float16"
     x = images(1, 8, 8, 1)

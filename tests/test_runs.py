@@ -1,11 +1,14 @@
 """The run folder: opened again, resumed, and damaged files named."""
 
 import errno
+import json
 
 import keras
 import numpy as np
 import pytest
+from helpers import use_policy
 
+from convae_keras import untrusted
 from convae_keras.models import Autoencoder, conv_autoencoder
 from convae_keras.runs import (
     finished_history,
@@ -117,12 +120,42 @@ def test_finished_history(files, epochs, finished, tmp_path):
     assert finished_history(tmp_path, epochs) == (HISTORY if finished else None)
 
 
-@pytest.mark.parametrize("content", ["[]", "{}", '{"loss": 3}', '{"loss": ["a"]}'])
-def test_a_history_of_another_kind(content, tmp_path):
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"loss": 3},
+        {"loss": ["a", "b"]},
+        {"loss": [True, False]},
+        {"loss": [10**400, 1]},
+        {"loss": [[0.5], [0.25]]},
+        {"loss": None},
+        {"val_loss": None},
+        {"seconds": {}},
+        {"val_loss": []},
+        {"seconds": [1.0]},
+    ],
+)
+def test_a_history_of_another_kind(change, tmp_path):
+    (tmp_path / "model.keras").touch()
+    write_json(tmp_path / "history.json", HISTORY | change)
+    with pytest.raises(ValueError, match="history.json must"):
+        finished_history(tmp_path, 2)
+
+
+@pytest.mark.parametrize("content", ["[]", "{}", "3", '{"loss": [NaN]}', "[" * 10**5])
+def test_json_that_is_no_history(content, tmp_path):
     (tmp_path / "model.keras").touch()
     (tmp_path / "history.json").write_text(content)
-    with pytest.raises(ValueError, match="history.json must"):
-        finished_history(tmp_path, 1)
+    with pytest.raises(ValueError, match="history.json"):
+        finished_history(tmp_path, 2)
+
+
+def test_settings_that_are_garbage_are_cut_short(tmp_path):
+    garbage = {"epochs": 10**100, "seed": [[["x" * 1000]] * 99], "loss": {"a": {}}}
+    write_json(tmp_path / "settings.json", garbage)
+    with pytest.raises(ValueError, match="epochs=.*loss=.*seed=") as raised:
+        open_run(tmp_path, {"epochs": 3})
+    assert len(str(raised.value)) < 1000
 
 
 # --- checkpoints -------------------------------------------------------------
@@ -143,7 +176,7 @@ def test_a_checkpoint_brings_everything_back(checkpoint):
 
 def test_a_checkpoint_of_half_precision(tmp_path):
     """Keras wraps the optimizer then: the loss scale is part of the state."""
-    keras.config.set_dtype_policy("mixed_float16")
+    use_policy("mixed_float16")
     saved, fresh = compiled(), compiled(seed=5)
     assert type(saved.optimizer).__name__ == "LossScaleOptimizer"
     save_checkpoint(tmp_path, saved, HISTORY, saved.get_weights())
@@ -164,7 +197,7 @@ def test_random_layers_go_on_where_they_were(tmp_path):
 
     x, saved, fresh = np.ones((1, 4), "float32"), noisy(), noisy()
     saved(x, training=True)
-    save_checkpoint(tmp_path, saved, HISTORY, [])
+    save_checkpoint(tmp_path, saved, HISTORY, saved.get_weights())
     load_checkpoint(tmp_path, fresh)
     expected = [np.asarray(saved(x, training=True)) for _ in range(6)]
     found = [np.asarray(fresh(x, training=True)) for _ in range(6)]
@@ -183,6 +216,42 @@ def test_a_checkpoint_of_another_network(switches, checkpoint):
     with pytest.raises(ValueError, match="checkpoint.npz is of another network"):
         load_checkpoint(checkpoint[0], other)
     assert_same(state(other), before)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"history": "[]"},
+        {"history": json.dumps(HISTORY | {"loss": ["a", "b"]})},
+        {"history": json.dumps(HISTORY | {"loss": [0.5]})},
+        {"state_000": np.zeros((2, 2))},
+        {"state_000": None},
+        {"state_000": "text"},
+        {"best_000": np.zeros((2, 2))},
+        {"best_000": "text"},
+        {"best_000": None},
+        {"best_000": np.zeros((3, 3, 1, 3), complex)},
+    ],
+)
+def test_a_checkpoint_of_other_arrays(change, checkpoint):
+    run, saved, _ = checkpoint
+    with np.load(run / "checkpoint.npz") as file:
+        arrays = dict(file) | change
+    arrays = {name: array for name, array in arrays.items() if array is not None}
+    np.savez(run / "checkpoint.npz", **arrays)
+    before = state(saved)
+    with pytest.raises(ValueError, match="checkpoint.npz"):
+        load_checkpoint(run, saved)
+    assert_same(state(saved), before)
+
+
+def test_a_large_model_resumes_whatever_the_limit(checkpoint, monkeypatch):
+    """Only what is not in memory already counts: the history."""
+    amounts = {}
+    counted = lambda amount, unit: amounts.update({unit: amount})  # noqa: E731
+    monkeypatch.setattr(untrusted, "check_limit", counted)
+    assert load_checkpoint(*checkpoint[:2])[0] == HISTORY
+    assert amounts["bytes"] == 4 * len(json.dumps(HISTORY))
 
 
 def an_npz_without_history(path):
@@ -247,6 +316,20 @@ def test_no_model_to_load(run, tmp_path):
     (tmp_path / "file").write_text("no folder")
     with pytest.raises(ValueError, match=f"run folder with a model.keras.*{run}"):
         load_run(tmp_path / run)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        lambda: keras.Sequential([keras.Input((4,)), keras.layers.Dense(2)]),
+        lambda: keras.Model(*[[keras.Input((4, 4, 1)), keras.Input((4, 4, 1))]] * 2),
+    ],
+    ids=["no images", "two inputs"],
+)
+def test_a_model_that_takes_no_images(model, tmp_path):
+    model().save(tmp_path / "model.keras")
+    with pytest.raises(ValueError, match="model.keras"):
+        load_run(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,16 @@
 """Files are complete or absent; models and networks are told apart by hashes."""
 
+import errno
 import hashlib
+import os
 import zipfile
 
 import keras
 import numpy as np
 import pytest
+from helpers import use_policy
 
+from convae_keras import saving
 from convae_keras.compression.models import conv_codec
 from convae_keras.models import Autoencoder, conv_autoencoder
 from convae_keras.restorers import restorer
@@ -15,6 +19,7 @@ from convae_keras.saving import (
     atomic_write,
     fingerprint,
     load_model,
+    locked,
     read_json,
     save_small,
     write_json,
@@ -59,6 +64,147 @@ def test_a_file_that_cannot_be_written_is_named(tmp_path):
             temporary.write_text("lost")
 
 
+@pytest.mark.static
+def test_no_file_of_the_users_is_touched(tmp_path):
+    """Nor is any written through a link: names are drawn, and must be new."""
+    seen = []
+    for _ in range(2):
+        with atomic_write(tmp_path / "a.png") as temporary:
+            seen.append(temporary)
+            assert not os.path.islink(temporary) and temporary.name.startswith(".")
+    assert len({*seen}) == 2
+    planted = [tmp_path / ".a.part.png", tmp_path / ".000.part.png"]
+    (tmp_path / "victim").write_text("precious")
+    planted[0].symlink_to(tmp_path / "victim")
+    planted[1].write_text("precious")
+    with atomic_write(tmp_path / "a.png") as temporary:
+        temporary.write_text("new")
+    assert all(path.read_text() == "precious" for path in planted)
+
+
+@pytest.mark.static
+def test_a_name_that_is_taken_is_not_written_through(tmp_path, monkeypatch):
+    monkeypatch.setattr(saving.secrets, "token_hex", lambda count: "0" * 16)
+    (tmp_path / "victim").write_text("precious")
+    planted = tmp_path / f".convae-{'0' * 16}.part.txt"
+    planted.symlink_to(tmp_path / "victim")
+    with pytest.raises(OSError, match="a.txt could not be written: File exists"):
+        with atomic_write(tmp_path / "a.txt"):
+            pytest.fail("written")
+    assert planted.is_symlink() and planted.read_text() == "precious"
+
+
+@pytest.mark.static
+@pytest.mark.parametrize("name", ["n" * 251 + ".png", "é" * 125 + ".json", "n" * 255])
+def test_the_longest_names(name, tmp_path):
+    with atomic_write(tmp_path / name) as temporary:
+        temporary.write_text("complete")
+    assert names(tmp_path) == [name]
+
+
+@pytest.mark.static
+@pytest.mark.parametrize("links", [True, False])
+def test_a_file_that_appears_meanwhile_stays(links, tmp_path, monkeypatch):
+    def no_links(*_):
+        raise OSError(errno.EOPNOTSUPP, "no links here")
+
+    if not links:
+        monkeypatch.setattr(os, "link", no_links)
+    path = tmp_path / "a.txt"
+    with pytest.raises(OSError, match="a.txt could not be written: File exists") as e:
+        with atomic_write(path, overwrite=False) as temporary:
+            temporary.write_text("ours")
+            path.write_text("theirs")
+    assert e.value.errno == errno.EEXIST
+    assert path.read_text() == "theirs" and names(tmp_path) == ["a.txt"]
+    with atomic_write(tmp_path / "b.txt", overwrite=False) as temporary:
+        temporary.write_text("ours")
+    assert names(tmp_path) == ["a.txt", "b.txt"]
+
+
+@pytest.mark.static
+def test_permissions_are_those_of_any_new_file(tmp_path):
+    (tmp_path / "usual").touch()
+    with atomic_write(tmp_path / "a.txt"):
+        pass
+    modes = [(tmp_path / name).stat().st_mode for name in ("usual", "a.txt")]
+    assert modes[0] == modes[1]
+
+
+# --- locks -------------------------------------------------------------------
+
+
+@pytest.mark.static
+@pytest.mark.parametrize("name", ["", "a.png"])
+def test_a_second_writer_is_refused(name, tmp_path):
+    folder = tmp_path / "on the way" / "out"
+    with locked(folder, name):
+        with pytest.raises(ValueError, match=f"another process .*out.*{name}"):
+            with locked(folder, name):
+                pytest.fail("two writers")
+        with locked(folder, "b.png"), locked(tmp_path / "other"):
+            (folder / "b.png").touch()
+    with locked(folder, name):
+        pass
+    assert names(folder) == ["b.png"]
+
+
+@pytest.mark.static
+def test_a_folder_that_stays_empty_is_deleted_if_it_is_new(tmp_path):
+    (tmp_path / "old").mkdir()
+    for name in ("old", "new"):
+        with pytest.raises(KeyError), locked(tmp_path / name):
+            raise KeyError
+    assert names(tmp_path) == ["old"]
+
+
+@pytest.mark.static
+def test_a_dead_process_keeps_nobody_out(tmp_path):
+    dead = saving._open_lock(tmp_path / ".convae.lock")
+    with pytest.raises(ValueError, match="another process"), locked(tmp_path):
+        pass
+    os.close(dead)  # as the system does for it; the file stays
+    assert names(tmp_path) == [".convae.lock"]
+    with locked(tmp_path):
+        pass
+    assert names(tmp_path) == []
+
+
+@pytest.mark.static
+def test_a_lock_harms_no_file_of_the_users(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / ".convae.lock").write_text("precious")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / ".convae.lock").symlink_to(tmp_path / "a" / ".convae.lock")
+    with locked(tmp_path / "a"):
+        pass
+    with pytest.raises(ValueError, match="must be where"), locked(tmp_path / "b"):
+        pass
+    assert (tmp_path / "b" / ".convae.lock").read_text() == "precious"
+
+
+@pytest.mark.static
+def test_a_file_system_without_locks(tmp_path, monkeypatch):
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, "no locks here")
+
+    monkeypatch.setattr(saving.fcntl, "flock", no_locks)
+    with locked(tmp_path):
+        (tmp_path / "a").touch()
+    assert names(tmp_path) == ["a"]
+
+
+@pytest.mark.static
+@pytest.mark.parametrize("folder", ["file/run", "x" * 300])
+def test_a_folder_that_cannot_be_made(folder, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ValueError, match="must be where"), locked(tmp_path / folder):
+        pass
+
+
+# --- JSON --------------------------------------------------------------------
+
+
 def test_json(tmp_path):
     value = {"a": [1, 2.5, None, "ü"], "b": {"c": True}}
     write_json(tmp_path / "x.json", value)
@@ -85,12 +231,12 @@ def test_broken_json_is_named(content, tmp_path):
 )
 def test_a_model_is_loaded_as_it_was_trained(trained, opened, tmp_path):
     """Whatever the policy is by then: in half precision an optimizer has more state."""
-    keras.config.set_dtype_policy(trained)
+    use_policy(trained)
     model, x = small(), np.zeros((4, 8, 8, 1), "float32")
     model.compile("adam", "mse")
     model.fit(x, x, verbose=0)
     model.save(tmp_path / "model.keras")
-    keras.config.set_dtype_policy(opened)
+    use_policy(opened)
     loaded = load_model(tmp_path / "model.keras")
     assert keras.config.dtype_policy().name == opened
     assert loaded.dtype_policy.name == trained

@@ -11,7 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from helpers import fewer
+from helpers import fewer, use_policy
 
 from convae_cli.main import main
 from convae_keras import training
@@ -98,6 +98,7 @@ def test_a_run_folder_holds_the_model_and_its_settings(complete, few):
     assert settings.pop("data").startswith("array: 44 training, 4 validation")
     assert len(settings.pop("fingerprint")) == 16
     assert len(settings.pop("architecture")) == 16
+    assert len(settings.pop("initial_weights")) == 16
     assert settings == {
         "parameters": model.count_params(),
         "pixel_range": [0, 1],
@@ -310,6 +311,7 @@ def test_a_run_of_another_network(complete, few, monkeypatch):
 
 def test_a_network_with_default_names_is_recognized(few, tmp_path):
     def unnamed():
+        keras.utils.set_random_seed(0)
         inputs = keras.Input((28, 28, 1))
         return keras.Model(inputs, keras.layers.Conv2D(1, 3, padding="same")(inputs))
 
@@ -329,9 +331,30 @@ def test_a_run_on_other_images(complete, few, monkeypatch):
 def test_a_finished_run_is_loaded(complete, few, monkeypatch):
     monkeypatch.setattr(keras.Model, "fit", refuse_to_fit)
     expected, history, run = complete
-    model = tiny(seed=5)
-    assert train(model, few, **OPTIONS, run=run) == history
-    assert_same_weights(model, expected)
+    model = tiny()
+    for _ in range(2):  # the second time, of a model that this run has trained
+        assert train(model, few, **OPTIONS, run=run) == history
+        assert_same_weights(model, expected)
+
+
+def test_a_run_that_started_from_other_weights_is_refused(complete, few):
+    with pytest.raises(ValueError, match="settings: initial_weights="):
+        train(tiny(seed=5), few, **OPTIONS, run=complete[2])
+
+
+def test_two_trainings_in_one_folder(few, tmp_path, monkeypatch):
+    work, second = training.RunKeeper.on_epoch_end, []
+
+    def meanwhile(self, epoch, logs=None):
+        if not second:
+            second.append(epoch)
+            with pytest.raises(ValueError, match="`run` must not .*another process"):
+                train(tiny(), few, **OPTIONS, run=tmp_path)
+        work(self, epoch, logs)
+
+    monkeypatch.setattr(training.RunKeeper, "on_epoch_end", meanwhile)
+    train(tiny(), few, **OPTIONS, run=tmp_path)
+    assert [*tmp_path.glob(".*")] == []
 
 
 def stop_at(monkeypatch, hook, count, error=KeyboardInterrupt):
@@ -619,7 +642,7 @@ HALF = {
 @pytest.mark.float32  # it sets the policy
 @pytest.mark.parametrize("name", fewer([*HALF]))
 def test_every_builder_learns_in_half_precision(name, few):
-    keras.config.set_dtype_policy("mixed_float16")
+    use_policy("mixed_float16")
     model = HALF[name]()
     assert {layer.compute_dtype for layer in model.layers} >= {"float16"} or (
         model.encoder.layers[1].compute_dtype == "float16"
@@ -637,7 +660,7 @@ def test_every_builder_learns_in_half_precision(name, few):
 
 @pytest.mark.float32  # it sets the policy
 def test_resumed_in_half_precision(few, tmp_path, monkeypatch):
-    keras.config.set_dtype_policy("mixed_float16")
+    use_policy("mixed_float16")
     options = {**OPTIONS, "loss": "psnr", "batch_size": 1}  # several steps at once
     expected, model = tiny(), tiny()
     history = train(expected, few, **options)

@@ -1,10 +1,24 @@
 """Arguments are validated, and arrays of images are not copied without need."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from convae_keras import validation
-from convae_keras.validation import check_images, chunks, format_shape, require
+from convae_keras.validation import (
+    as_path,
+    check_images,
+    check_limit,
+    chunks,
+    format_shape,
+    is_int,
+    is_number,
+    plain,
+    require,
+    set_limit,
+    warn_if_nearly_black,
+)
 
 pytestmark = pytest.mark.static
 
@@ -19,6 +33,58 @@ def test_require():
     require(True, "never raised")
     with pytest.raises(ValueError, match="^`epochs` must be positive. Received: 0$"):
         require(0, "`epochs` must be positive. Received: 0")
+
+
+@pytest.mark.parametrize(
+    "value, whole, number",
+    [
+        (3, True, True),
+        (np.int64(3), True, True),
+        (np.uint8(3), True, True),
+        (3.0, False, True),
+        (np.float32(3), False, True),
+        (True, False, False),
+        (np.True_, False, False),
+        ("3", False, False),
+        (None, False, False),
+    ],
+)
+def test_numbers(value, whole, number):
+    assert is_int(value) is is_int(value, 3) is whole
+    assert is_number(value) is number
+    assert not is_int(value, 4)
+
+
+def test_plain_values_are_pythons():
+    found = plain((np.int32(1), [np.float64(0.5), "a"], None))
+    assert found == (1, [0.5, "a"], None)
+    assert [type(value) for value in (found[0], *found[1])] == [int, float, str]
+
+
+def test_paths(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert as_path("~/a") == tmp_path / "a" and as_path("b/~") == Path("b/~")
+    assert as_path(tmp_path) == tmp_path
+    for bad in ("", None, 3, b"a"):
+        with pytest.raises(ValueError, match="`run` must be a path. Received: "):
+            as_path(bad, "run")
+
+
+def test_the_limit_is_raised_and_restored():
+    expected = "134,217,729 pixels, and the limit is 134,217,728 .--limit raises it"
+    check_limit(2**27, "pixels")
+    with pytest.raises(ValueError, match=expected):
+        check_limit(2**27 + 1, "pixels")
+    try:
+        set_limit(1024)
+        check_limit(2**27 + 1, "pixels")
+    finally:
+        set_limit()
+    with pytest.raises(ValueError, match=expected):
+        check_limit(2**27 + 1, "pixels")
+    with pytest.raises(ValueError, match="`megabytes` must be a positive int"):
+        set_limit(0)
 
 
 @pytest.mark.parametrize(
@@ -41,7 +107,7 @@ def test_chunks(rows, sizes, monkeypatch):
 @pytest.mark.parametrize("shape", [(3, 5, 6), (3, 5, 6, 1), (3, 5, 6, 3), (1, 1, 1)])
 @pytest.mark.parametrize("dtype", ["uint8", "float16", "float32", "float64", ">f4"])
 def test_good_arrays(shape, dtype):
-    x = check_images(np.ones(shape, dtype))
+    x = check_images(np.ones(shape, dtype) * (200 if dtype == "uint8" else 1))
     assert x.shape == (*shape, 1)[:4]
     assert x.dtype == ("uint8" if dtype == "uint8" else "float32")
 
@@ -82,12 +148,14 @@ RANGE = r"`x` must be uint8 in \[0, 255\] or float in \[0, 1\]"
         (np.full((3, 5, 6), np.nan), "`x` must be finite. Received: NaN or infinite"),
         (np.full((3, 5, 6), np.inf, "float32"), "`x` must be finite"),
         (np.full((3, 5, 6), -np.inf, "float32"), "`x` must be finite"),
-        (np.full((3, 5, 6), 255.0), f"{RANGE}.*255 to 255 .*divide by 255"),
-        (np.full((3, 5, 6), -1.0), f"{RANGE}.*-1 to -1 "),
-        (np.zeros((3, 5, 6), "int64"), f"{RANGE}. Received: int64"),
-        (np.zeros((3, 5, 6), "uint16"), f"{RANGE}. Received: uint16"),
-        (np.zeros((3, 5, 6), "int8"), f"{RANGE}. Received: int8"),
-        (np.zeros((3, 5, 6), bool), f"{RANGE}. Received: bool"),
+        (np.full((3, 5, 6), 255.0), f"{RANGE}.*255 to 255 .*pass x / 255"),
+        (np.full((3, 5, 6), 16.0), f"{RANGE}.*16 to 16 .*pass x / 16"),
+        (np.full((3, 5, 6), 99.5, "float32"), f"{RANGE}.*99.5 .*pass x / 100"),
+        (np.full((3, 5, 6), 4000), f"{RANGE}.*int64 4000 .*pass x / 4095"),
+        (np.full((3, 5, 6), 65535, "uint16"), f"{RANGE}.*uint16.*pass x / 65535"),
+        (np.full((3, 5, 6), 1e6), f"{RANGE}.*pass x / 1000000"),
+        (np.full((3, 5, 6), -1.0), f"{RANGE}.*-1 to -1 .*the pipeline scales"),
+        (np.full((3, 5, 6), -1, "int8"), f"{RANGE}.*int8 -1 to -1"),
         (np.zeros((3, 5, 6), complex), f"{RANGE}. Received: complex128"),
         (np.full((3, 5, 6), "a"), f"{RANGE}. Received: <U1"),
     ],
@@ -95,6 +163,44 @@ RANGE = r"`x` must be uint8 in \[0, 255\] or float in \[0, 1\]"
 def test_bad_arrays(x, message):
     with pytest.raises(ValueError, match=message):
         check_images(x)
+
+
+@pytest.mark.parametrize("dtype", ["int8", "int64", "uint16", ">i4"])
+def test_whole_numbers_of_8_bits_are_taken_and_said(dtype):
+    pixels = np.arange(120).reshape(4, 5, 6)
+    with pytest.warns(UserWarning, match=f"`x` is .*{np.dtype(dtype)}.*0 to 119 "):
+        x = check_images(pixels.astype(dtype))
+    assert x.dtype == "uint8"
+    np.testing.assert_array_equal(x[..., 0], pixels)
+
+
+def test_bools_become_black_and_white():
+    pixels = np.arange(120).reshape(4, 5, 6) > 60
+    with pytest.warns(UserWarning, match="`x` is bool: False becomes 0, True 255"):
+        x = check_images(pixels)
+    np.testing.assert_array_equal(x[..., 0], np.where(pixels, 255, 0))
+
+
+@pytest.mark.parametrize("high", [1, 16])
+def test_bytes_that_are_nearly_black_are_said(high):
+    x = np.zeros((4, 5, 6), "uint8")
+    warn_if_nearly_black({"a": x, "b": np.zeros((1, 2), "float32")})
+    dark = x.copy()
+    dark[2, 2, 2] = high
+    match = f"`b` is nearly black.*0 to {high} .if white is {high} there"
+    with pytest.warns(UserWarning, match=match):
+        warn_if_nearly_black({"a": x, "b": dark})
+    warn_if_nearly_black({"a": x + np.uint8(17), "b": dark})
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_floats_that_miss_the_range_by_rounding_are_clipped(dtype):
+    x = np.full((3, 5, 6), 0.5, dtype)
+    ends = np.array((1, 0), dtype), np.array((2, -1), dtype)
+    x[0, 0, 0], x[1, 1, 1] = np.nextafter(*ends)
+    with pytest.warns(UserWarning, match="`x` was clipped to"):
+        clipped = check_images(x)
+    assert (clipped.min(), clipped.max()) == (0, 1) and x.max() > 1
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1.5, -0.5])

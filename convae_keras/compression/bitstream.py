@@ -4,6 +4,7 @@ import numpy as np
 
 from convae_keras.compression import entropy_models
 from convae_keras.compression.range_coder import TOTAL, Decoder, Encoder
+from convae_keras.keras_settings import standard_settings
 from convae_keras.pipelines import to_float
 from convae_keras.tiling import cuts
 from convae_keras.validation import check_images, format_shape, require
@@ -15,6 +16,7 @@ MAX_PIXELS = 2**24
 PREDICTED = np.array([1, 0, 1], "uint8")
 
 
+@standard_settings()
 def fit_tables(codec, x):
     """Fits the probability tables of a codec, so that it can compress images.
 
@@ -32,6 +34,7 @@ def fit_tables(codec, x):
     codec.tables.set_weights([np.asarray(table) for table in tables])
 
 
+@standard_settings()
 def pack(codec, x, lossless=False):
     """Compresses images of one size.
 
@@ -56,6 +59,7 @@ def pack(codec, x, lossless=False):
     return encoder.finish()
 
 
+@standard_settings()
 def unpack(codec, data, shape, lossless=False):
     """Decompresses the images that `pack` compressed.
 
@@ -166,7 +170,10 @@ def _largest(codec):
 def _tables(codec):
     groups, codes, pixels, mode = (np.asarray(w) for w in codec.tables.get_weights())
     problem = "The probability tables of `codec` are not fitted"
-    require(groups.sum() == TOTAL, f"{problem}: call `fit_tables` first.")
+    tables = groups, codes, pixels
+    valid = all((t > 0).all() and (t.sum(-1) == TOTAL).all() for t in tables)
+    valid = valid and 0 <= mode[0] < len(entropy_models.MODES)
+    require(valid, f"{problem}: call `fit_tables` first.")
     code_tables = entropy_models.CodeTables(groups, codes)
     return code_tables, entropy_models.PixelTables(pixels, int(mode[0]))
 

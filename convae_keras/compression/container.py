@@ -17,7 +17,8 @@ import zlib
 from dataclasses import dataclass
 
 from convae_keras.saving import atomic_write
-from convae_keras.validation import require
+from convae_keras.untrusted import fits, parse_json
+from convae_keras.validation import check_limit, require
 
 MAGIC = b"\x89CAE\r\n\x1a\n"
 VERSION = 1
@@ -57,7 +58,7 @@ class Block:
         return self.images, self.height, self.width, self.channels
 
 
-def write_container(path, mode, model, blocks, names=None):
+def write_container(path, mode, model, blocks, names=None, overwrite=True):
     """Writes compressed images to a `.cae` file, block by block.
 
     Args:
@@ -67,13 +68,14 @@ def write_container(path, mode, model, blocks, names=None):
             32 are stored.
         blocks: iterable of `Block`.
         names: list of str, one for each image, or None.
+        overwrite: bool, whether a file that is there by then is replaced.
 
     Raises:
         ValueError: for a block or names that are too large, or a wrong number of
             names.
     """
     images = count = 0
-    with atomic_write(path) as aside, open(aside, "wb") as file:
+    with atomic_write(path, overwrite) as aside, open(aside, "wb") as file:
         start = len(MAGIC) + HEADER.size + CHECKSUM.size
         file.seek(start)  # the header is written last: it holds the counts
         for block in blocks:
@@ -108,8 +110,8 @@ def _write_part(file, head, data=b""):
 class Container:
     """A `.cae` file that is open for reading.
 
-    Everything is checked before it is used, and no more memory is allocated than
-    the file has bytes for.
+    Everything is checked before it is used, and no memory is allocated beyond the
+    limit, which `validation.set_limit` sets.
 
     Args:
         file: a seekable binary file.
@@ -121,7 +123,8 @@ class Container:
         size: int, bytes.
 
     Raises:
-        InvalidFile: if it is not a `.cae` file, or of an unknown version.
+        InvalidFile: if it is not a `.cae` file, of an unknown version, or has
+            more than the limit.
     """
 
     def __init__(self, file):
@@ -137,6 +140,7 @@ class Container:
         least = self.blocks * (BLOCK.size + CHECKSUM.size)
         problem = f"the header declares {self.blocks:,} blocks, which do not fit in"
         _check(least <= self.size, f"{problem} {self.size:,} bytes")
+        _check_limit(self.images, "images")
         self._start = file.tell()
 
     def __iter__(self):
@@ -162,13 +166,13 @@ class Container:
         if not length:
             return None
         _check(size <= MAX_BYTES, f"the names have more than {MAX_BYTES:,} bytes")
+        _check_limit(size, "characters")
         try:
             text = zlib.decompressobj().decompress(packed, max(size, 1))
-            names = json.loads(text)
+            names = parse_json(text)
         except (zlib.error, ValueError, RecursionError) as error:
             raise _invalid(f"the names cannot be read ({error})") from error
-        strings = isinstance(names, list) and all(isinstance(n, str) for n in names)
-        valid = strings and len(names) == self.images and len(text) == size
+        valid = fits(names, [str]) and len(names) == self.images and len(text) == size
         _check(valid, f"the names are not {self.images:,} strings")
         return names
 
@@ -178,6 +182,7 @@ class Container:
             (*shape, _), data = self._read_part(BLOCK, length_index=4, skip=skip)
             valid = 0 < math.prod(shape) <= MAX_PIXELS
             _check(valid, f"a block of shape {tuple(shape)}")
+            _check_limit(math.prod(shape), "pixels")
             yield Block(*shape, data)
 
     def _read_part(self, struct, length_index=None, skip=False):
@@ -198,12 +203,20 @@ class Container:
     def _read(self, length):
         left = self.size - self._file.tell()
         _check(length <= left, f"it is truncated, {left:,} of {length:,} bytes left")
+        _check_limit(length, "bytes")
         return self._file.read(length)
 
 
 def _check(condition, problem):
     if not condition:
         raise _invalid(problem)
+
+
+def _check_limit(amount, unit):
+    try:
+        check_limit(amount, unit)
+    except ValueError as error:
+        raise _invalid(error) from None
 
 
 def _invalid(problem):

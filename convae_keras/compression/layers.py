@@ -97,7 +97,7 @@ class IntegerConv2D(layers.Layer):
         # does no harm; else, the convolution is a matrix product of integers.
         if training:
             kernel = ops.reshape(kernel, (size, size, channels, self.filters))
-            return ops.conv(x, kernel, padding="same")
+            return ops.conv(x, kernel, padding="same", data_format="channels_last")
         if self.filters >= channels:  # then shifting the inputs takes less memory
             return ops.matmul(ops.concatenate(self._shifts(x), axis=-1), kernel)
         kernel = ops.reshape(kernel, (size**2, channels, self.filters))
@@ -133,7 +133,7 @@ class DepthToSpace(layers.Layer):
     """
 
     def call(self, x):
-        return ops.depth_to_space(x, 2)
+        return ops.depth_to_space(x, 2, data_format="channels_last")
 
     def compute_output_shape(self, input_shape):
         batch_size, height, width, channels = input_shape

@@ -5,10 +5,10 @@ import numpy as np
 from keras import layers
 
 from convae_keras.compression import layers as codec_layers
+from convae_keras.keras_settings import standard_settings
 from convae_keras.layers import CropLike
 from convae_keras.models import Autoencoder, conv_autoencoder
-from convae_keras.saving import dtype_policy
-from convae_keras.validation import require
+from convae_keras.validation import is_int, is_number, plain, require
 
 # Groups that codes are sorted into, each with tables of its own.
 GROUPS = 64
@@ -81,9 +81,10 @@ def conv_codec(
     """
     rate_weight = _rate_weight(rate_weight, price)
     _check(latent_dim, largest)
-    image_shape, filters = tuple(image_shape), tuple(filters)
-    with dtype_policy("float32"):
-        switches = {"filters": filters, "code_filters": code_filters, "seed": seed}
+    latent_dim, largest, seed = (plain(n) for n in (latent_dim, largest, seed))
+    image_shape, filters = plain(tuple(image_shape)), plain(tuple(filters))
+    with standard_settings("float32", seed):
+        switches = {"filters": filters, "code_filters": code_filters}
         switches |= {"image_shape": image_shape, "latent_dim": None}
         base = conv_autoencoder("reference", **switches).encoder
         options = {"rate_weight": rate_weight, "largest": largest, "seed": seed or 0}
@@ -102,15 +103,15 @@ def _rate_weight(rate_weight, price):
     name, value = ("rate_weight", rate_weight) if price is None else ("price", price)
     value = RATE_WEIGHT if value is None else value
     message = f"`{name}` must be a non-negative number. Received: {value}"
-    require(0 <= value < np.inf, message)
-    return value
+    require(is_number(value) and 0 <= value < np.inf, message)
+    return plain(value)
 
 
 def _check(latent_dim, largest):
     message = f"`latent_dim` must be a positive int. Received: {latent_dim}"
-    require(isinstance(latent_dim, int) and latent_dim > 0, message)
+    require(is_int(latent_dim, 1), message)
     message = f"`largest` must be an int from 1 to 127. Received: {largest}"
-    require(isinstance(largest, int) and 0 < largest < 128, message)
+    require(is_int(largest, 1) and largest < 128, message)
 
 
 def _encoder(base, latent_dim, image_shape, filters, options):

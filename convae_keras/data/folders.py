@@ -1,23 +1,17 @@
 """Reads a folder of images into arrays of one size, split in three."""
 
+import collections
 import math
 import shutil
 import tempfile
 import warnings
-from pathlib import Path, PurePath
 
 import numpy as np
-from PIL import ImageOps
 
 from convae_keras.data import image_files
-from convae_keras.data.image_files import FITS, FORMATS, MODES, in_threads
-from convae_keras.validation import require
-
-SPLITS = ("train", "val", "test")
-
-# Missing splits are taken from the training images in this order: one image in
-# 10 for testing, then one in 12 of the rest for validation.
-ONE_IN = {"test": 10, "val": 12}
+from convae_keras.data.image_files import FITS, FORMATS, MODES, SkippedFiles, in_threads
+from convae_keras.data.splits import carve, find_splits, warn_of_copies
+from convae_keras.validation import as_path, chunks, is_int, require
 
 # Images that all have one size, at most this on each side, keep it; all others
 # are resized to 64 × 64.
@@ -27,19 +21,23 @@ LARGEST_KEPT_SIZE = 128
 MEMORY_LIMIT = 2**30
 
 
-def read_folder(folder, image_size=None, color=None, fit="crop", seed=0):
+def read_folder(
+    folder, image_size=None, color=None, fit="crop", seed=0, white=None, background=None
+):
     """Reads the images in a folder and its subfolders.
 
-    PNG, JPEG, WebP, BMP and TIFF files are read, of any size and color mode
+    PNG, JPEG, WebP, BMP, TIFF and GIF files are read, of any size and color mode
     (grayscale, color, palette, CMYK, 1 to 16 bits a channel). Images are rotated
-    as their EXIF orientation says, composited over white where they are
+    as their EXIF orientation says, composited over a background where they are
     transparent, and resized to one size. Hidden files and folders are ignored.
-    Files that cannot be read are skipped, and named in a warning.
+    All other files are skipped, and named in a warning; they decide nothing.
 
-    Subfolders `train/`, `val/` and `test/` are the splits; images outside of
-    them are left out with a warning. Without `train/`, all images are training
-    images. If there is no `test/`, a tenth of the training images become the
-    test set, and if there is no `val/`, a twelfth of the rest the validation set.
+    If all images are in subfolders called `train/`, `val/` or `test/` (also
+    `training/`, `valid/`, `validation/`, `testing/`, in any case), these are the
+    splits; else all are training images. If there is no `test/`, a tenth of the
+    training images become the test set, and if there is no `val/`, a twelfth of
+    the rest the validation set. A warning names images of which another split
+    has a copy.
 
     Subfolders of a split are class names: the label of an image is the path from
     the split to its folder. A split without subfolders has no labels.
@@ -53,119 +51,131 @@ def read_folder(folder, image_size=None, color=None, fit="crop", seed=0):
         fit: `"crop"` to crop to the center, or `"pad"` to add black margins.
         seed: int. Each split is shuffled with it, since the order of the files
             is often the order of the labels.
+        white: number, the value of white in files of more than 8 bits a sample;
+            None for the highest that their bits can hold. Files of signed
+            numbers, of floats or of more than 16 bits need it.
+        background: str, the color that lies behind transparent pixels, by name
+            or as "#rrggbb"; None for white.
 
     Returns:
         dict of `x_train`, `x_val`, `x_test`: uint8 `(n, height, width,
         channels)`; `y_train`, `y_val`, `y_test`: int64 `(n,)`, or None without
-        labels; `class_names`: tuple of str, the name of each label. With more
-        than 1 GiB of pixels (`MEMORY_LIMIT`) the `x` are `np.memmap`; their
-        unnamed files are in the system's temporary folder (`TMPDIR`) and are
-        deleted with the arrays.
+        labels; `class_names`: tuple of str, the name of each label; `about`:
+        str, what the files are. With more than 1 GiB of pixels (`MEMORY_LIMIT`)
+        the `x` are `np.memmap`; their unnamed files are in the system's temporary
+        folder (`TMPDIR`) and are deleted with the arrays.
 
     Raises:
         ValueError: if the folder does not exist, or has no readable image or too
-            few to split; for invalid options; or if the disk has no space for
-            the temporary file.
+            few to split; if all pixels are the same; for invalid options; or if
+            the disk has no space for the temporary file.
     """
-    folder, size = Path(folder), _check_options(image_size, color, fit)
+    folder, size = as_path(folder, "folder"), _check_options(image_size, color, fit)
+    decoding = {"white": white, "background": background}
+    image_files.check_decoding(**decoding)
     expected = "`folder` must be a folder of images"
     require(folder.is_dir(), f"{expected}. Received: '{folder}'")
-    splits = find_splits(folder, seed)
-    files = [folder / path for inside in splits.values() for path, _ in inside]
-    headers = in_threads(_read_header, files, "reading sizes")
-    headers = [header for header in headers if not isinstance(header, str)]
-    size = size or _common_size({size for size, _ in headers})
-    found = "grayscale" if all(is_gray for _, is_gray in headers) else "rgb"
-    mode = MODES[color or found]
-    shape = (*size, len(mode))  # "L" has one channel, "RGB" three
-    on_disk = len(files) * math.prod(shape) > MEMORY_LIMIT
-
-    parts, skipped = {}, {}
-    labels = {label for inside in splits.values() for _, label in inside} - {None}
-    numbers = {label: number for number, label in enumerate(sorted(labels))}
-    for split, inside in splits.items():
-        x = _allocate((len(inside), *shape), on_disk)
-        errors = _fill(x, [folder / path for path, _ in inside], mode, fit)
-        skipped |= {str(inside[i][0]): error for i, error in errors.items()}
-        y = [numbers.get(file[1]) for i, file in enumerate(inside) if i not in errors]
-        if y:
-            parts[f"x_{split}"] = x[: len(y)]
-            parts[f"y_{split}"] = None if None in y else np.array(y, "int64")
+    paths, skipped = image_files.image_paths(folder)
+    count = len(paths) + len(skipped)
+    infos = _infos(folder, paths, skipped)
+    while True:
+        splits = find_splits(paths, seed, skipped)
+        shape = _common_shape(infos.values(), size, color)
+        parts, failed = _read(folder, splits, shape, {"fit": fit, **decoding})
+        if not failed:
+            break
+        # Once more, since what cannot be decoded to its end must not decide.
+        skipped |= failed
+        infos = {path: infos[path] for path in infos if path not in failed}
     if skipped:
-        skipped = dict(sorted(skipped.items()))
-        message = image_files.skipped_message(skipped, len(files), folder)
-        warnings.warn(message, stacklevel=2)
-    formats = ", ".join(FORMATS)
-    readable = f"`folder` must contain readable images ({formats}) to train on"
-    require("x_train" in parts, f"{readable}. None found in '{folder}'.")
-    return {**carve(parts, folder), "class_names": tuple(numbers)}
+        warnings.warn(SkippedFiles(skipped, count, folder), stacklevel=2)
+    readable = f"`folder` must contain readable images ({', '.join(FORMATS)})"
+    require("x_train" in parts, f"{readable} to train on. None found in '{folder}'.")
+    parts = carve(parts, folder)
+    low, high = _extrema(parts)
+    expected = f"`folder` must have images of more than one color in '{folder}'"
+    hint = f"(transparent ones are laid on `background` {background or 'white'!r})"
+    require(low < high, f"{expected}. All pixels are {low} {hint}")
+    warn_of_copies(parts, folder)
+    about = f"{_describe(infos.values())}, pixels {low} to {high}, splits "
+    parts["about"] = about + ("as in the folder" if len(splits) > 1 else "drawn")
+    return {key: parts[key] for key in parts if not key.startswith("names")}
 
 
-def carve(parts, origin):
-    """Takes the splits that are missing from the end of the training images.
+def _infos(folder, paths, skipped):
+    """Returns the `FileInfo` of each path; adds unreadable files to `skipped`."""
 
-    Args:
-        parts: dict of `x_train`, `y_train` and optionally the same of `val` and
-            `test`. The `y` may be None. Anything else is kept as it is.
-        origin: str, where they come from, for error messages.
+    def info(path):
+        with image_files.open_image(folder / path) as (_, info):
+            return info
 
-    Returns:
-        dict with all six; the splits taken from `x_train` are views.
-
-    Raises:
-        ValueError: if there are too few training images, or their labels are
-            more or fewer.
-    """
-    missing = [split for split in ONE_IN if f"x_{split}" not in parts]
-    n, needed = len(parts["x_train"]), 1 + len(missing)
-    expected = f"`x_train` needs at least {needed} images, to split off {missing}"
-    require(n >= needed, f"{expected}. Received: {n} in '{origin}'")
-    labels = n if parts["y_train"] is None else len(parts["y_train"])
-    require(labels == n, f"`y_train` must have {n} labels. Received: {labels}")
-    parts = dict(parts)
-    for split in missing:
-        n -= max(1, n // ONE_IN[split])
-        for kind in "xy":
-            rows = parts[f"{kind}_train"]
-            pair = (None, None) if rows is None else (rows[:n], rows[n:])
-            parts[f"{kind}_train"], parts[f"{kind}_{split}"] = pair
-    return parts
+    infos = dict(zip(paths, in_threads(info, paths, "opening"), strict=True))
+    failed = {p: info for p, info in infos.items() if isinstance(info, Exception)}
+    skipped |= {path: image_files.reason(error) for path, error in failed.items()}
+    return {path: infos[path] for path in paths if path not in failed}
 
 
-def find_splits(folder, seed):
-    """Finds the images in a folder and its subfolders, by split and label.
+def _common_shape(infos, size, color):
+    """Returns `(height, width, channels)`: as asked, else by the files."""
+    sizes = {info.size for info in infos}
+    if size is None:
+        alone = next(iter(sizes)) if len(sizes) == 1 else (64, 64)
+        size = alone if max(alone) <= LARGEST_KEPT_SIZE else (64, 64)
+    found = "grayscale" if all(info.is_gray for info in infos) else "rgb"
+    return (*size, len(MODES[color or found]))  # "L" has one channel, "RGB" three
 
-    Args:
-        folder: `Path`.
-        seed: int, for the order.
+
+def _read(folder, splits, shape, options):
+    """Reads the files of all splits.
 
     Returns:
-        dict from each existing split to its files, shuffled: pairs of a path,
-        relative to `folder`, and a label or None.
-
-    Raises:
-        ValueError: if there is a `val/` or `test/` but no `train/`.
+        `(parts, failed)`: dict of `x_…`, `y_…` and `names_…` of each split, and
+        `class_names`; dict from the path of each file that could not be decoded
+        to the reason.
     """
-    paths = image_files.image_paths(folder)
-    tops = {path.split("/")[0] for path in paths if "/" in path} & set(SPLITS)
-    expected = "`folder` must contain `train/` beside `val/` or `test/`"
-    require("train" in tops or not tops, f"{expected}. Received: {sorted(tops)}")
-    splits = {"train": paths}
-    if tops:
-        splits = {s: [p for p in paths if p.startswith(f"{s}/")] for s in SPLITS}
-        outside = len(paths) - sum(map(len, splits.values()))
-        if outside:
-            left_out = f"Left out {outside} images outside train/, val/ and test/"
-            warnings.warn(f"{left_out} of '{folder}'", stacklevel=3)
+    pairs = [pair for inside in splits.values() for pair in inside]
+    on_disk = len(pairs) * math.prod(shape) > MEMORY_LIMIT
+    labels = sorted({label for _, label in pairs} - {None})
+    numbers = {label: number for number, label in enumerate(labels)}
+    parts, failed, highest = {"class_names": tuple(labels)}, {}, []
     for split, inside in splits.items():
-        start = len(f"{split}/") if tops else 0
-        labels = [PurePath(path[start:]).parent.as_posix() for path in inside]
-        # Images beside the folders of labels form a class of their own, ".".
-        labels = [None] * len(labels) if {*labels} == {"."} else labels
-        # Unlike `default_rng`, it promises the same order in every NumPy.
-        order = np.random.RandomState(seed).permutation(len(inside))
-        splits[split] = [(inside[i], labels[i]) for i in order]
-    return splits
+        names = [path for path, _ in inside]
+        x = _allocate((len(inside), *shape), on_disk)
+        for path, result in zip(names, _fill(x, folder, names, options), strict=True):
+            if isinstance(result, Exception):
+                failed[path] = image_files.reason(result)
+            elif result is not None:
+                highest.append(result)
+        y = [numbers.get(label) for _, label in inside]
+        parts |= {f"x_{split}": x, f"names_{split}": names}
+        parts[f"y_{split}"] = None if None in y else np.array(y, "int64")
+    if not failed:
+        image_files.warn_if_dark(highest)
+    return parts, failed
+
+
+def _fill(x, folder, names, options):
+    """Reads images into `x`. Returns their highest values, or exceptions."""
+    mode = image_files.mode_of(x.shape[3])
+
+    def read(i):
+        path, size = folder / names[i], x.shape[1:3]
+        x[i], highest = image_files.read_image(path, size, mode, **options)
+        return highest
+
+    return in_threads(read, range(len(names)), "reading")
+
+
+def _extrema(parts):
+    every = [c for key in parts if key.startswith("x_") for c in chunks(parts[key])]
+    return min(c.min() for c in every), max(c.max() for c in every)
+
+
+def _describe(infos):
+    """Returns how many files there are of each format and depth."""
+    kinds = collections.Counter((info.format, info.bits) for info in infos)
+    kinds = (f"{n} {format} of {bits} bits" for (format, bits), n in kinds.items())
+    return ", ".join(kinds)
 
 
 def _check_options(image_size, color, fit):
@@ -174,44 +184,11 @@ def _check_options(image_size, color, fit):
     require(fit in FITS, f"`fit` must be one of {[*FITS]}. Received: {fit!r}")
     if image_size is None:
         return None
-    size = np.ravel(image_size)
-    valid = size.dtype.kind in "iu" and size.size in (1, 2) and size.min() >= 1
+    size = np.ravel(image_size).tolist()
+    valid = len(size) in (1, 2) and all(is_int(side, 1) for side in size)
     expected = "`image_size` must be a positive int or (height, width)"
     require(valid, f"{expected}. Received: {image_size!r}")
-    return tuple(np.broadcast_to(size, 2).tolist())
-
-
-def _read_header(path):
-    """Returns `(height, width)`, and whether the file is grayscale."""
-    with image_files.open_image(path) as image:
-        is_gray = image.mode in ("1", "L", "LA") or image.mode.startswith("I")
-        width, height = image.size
-        # The orientation matters only where the size may be kept.
-        if width != height and max(image.size) <= LARGEST_KEPT_SIZE:
-            width, height = ImageOps.exif_transpose(image).size
-    return (height, width), is_gray
-
-
-def _common_size(sizes):
-    size = next(iter(sizes), (64, 64))
-    return size if len(sizes) == 1 and max(size) <= LARGEST_KEPT_SIZE else (64, 64)
-
-
-def _fill(x, paths, mode, fit):
-    """Reads images into the first rows of `x`; returns `{i: error}` of the others."""
-    height, width = x.shape[1:3]
-
-    def read(i):
-        image = image_files.read_image(paths[i], (width, height), mode, fit)
-        x[i] = np.asarray(image).reshape(x.shape[1:])
-
-    results = in_threads(read, range(len(paths)), "reading")
-    errors = {i: error for i, error in enumerate(results) if error is not None}
-    kept = (i for i in range(len(paths)) if i not in errors)
-    for row, i in enumerate(kept):
-        if row != i:  # closes a gap in place, without a second copy of the array
-            x[row] = x[i]
-    return errors
+    return (size[0], size[-1])
 
 
 def _allocate(shape, on_disk):

@@ -1,20 +1,23 @@
-"""Image files: find them, open them, and convert any of them to 8 bits a channel."""
+"""Image files: finds them, says what they are, and decodes them to 8 bits a channel."""
 
 import contextlib
-import glob
 import os
-from pathlib import Path, PurePath
+import warnings
+from dataclasses import dataclass
 
 import numpy as np
 from joblib import Parallel, delayed
-from PIL import Image, ImageOps
+from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
-from convae_keras.validation import require
+from convae_keras.validation import as_path, check_limit, is_number, require
+from convae_keras.validation import reason as reason
 
-# Pillow's names of the formats that are read, and the suffixes of their files.
-FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF")
+# Pillow's names of the formats that are read, and the suffixes of their files. Of
+# an animation, as of a TIFF of several pages, the first picture is read.
+FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff")
+EXTENSIONS += (".gif",)
 
 # From a `color` argument to Pillow's mode. "grayscale" is Keras's spelling.
 MODES = {"grayscale": "L", "rgb": "RGB", "grey": "L"}
@@ -24,6 +27,12 @@ FITS = {"crop": ImageOps.fit, "pad": ImageOps.pad}
 
 # Reading up to this many files shows no progress bar.
 SILENT_UP_TO = 2000
+
+# A set of 16-bit files without a higher value was probably taken with fewer bits.
+DARK_16_BITS = 16383
+
+# TIFF tags.
+BITS, PHOTOMETRIC, ORIENTATION, SAMPLE_FORMAT = 258, 262, 274, 339
 
 
 def mode_of(channels):
@@ -51,18 +60,101 @@ def check_color(color):
     require(known, f"`color` must be None or one of {[*MODES]}. Received: {color!r}")
 
 
+def check_decoding(white=None, background=None):
+    """Validates how files are decoded.
+
+    Args:
+        white: number, the value of white in files of more than 8 bits a sample;
+            None for what the file says.
+        background: str, the color that lies behind transparent pixels, by name
+            or as "#rrggbb"; None for white.
+
+    Raises:
+        ValueError: for any other value.
+    """
+    valid = white is None or (is_number(white) and 0 < white < np.inf)
+    require(valid, f"`white` must be a positive number or None. Received: {white!r}")
+    try:
+        ImageColor.getrgb(background or "white")
+    except (ValueError, AttributeError, TypeError):
+        expected = "`background` must be the name of a color, or like '#ffffff'"
+        raise ValueError(f"{expected}. Received: {background!r}") from None
+
+
+class SkippedFiles(UserWarning):
+    """A warning about files that were not used.
+
+    Args:
+        skipped: dict from the path of each to the reason.
+        count: int, number of files, including those skipped.
+        source: path that they were read from.
+    """
+
+    def __init__(self, skipped, count, source):
+        self.skipped = skipped
+        self.begin = f"Skipped {len(skipped)} of {count} files in '{source}': "
+        super().__init__(self.begin + self._named([*skipped]))
+
+    @property
+    def short(self):
+        """str, the message with ten names at most."""
+        named = self._named([*self.skipped][:10])
+        return self.begin + named + ", …" * (len(self.skipped) > 10)
+
+    def _named(self, paths):
+        return ", ".join(f"{path} ({self.skipped[path]})" for path in paths)
+
+
 def image_paths(folder):
-    """Finds the images in a folder and its subfolders, except hidden ones.
+    """Finds the images in a folder and its subfolders.
+
+    Hidden files and folders are ignored. A link counts once, and only if it
+    leads to something in the folder that is not found under its own name.
 
     Args:
         folder: path.
 
     Returns:
-        Sorted list of str, paths relative to `folder`, separated by `/`.
+        `(paths, skipped)`: sorted list of str, relative to `folder`, separated by
+        `/`; dict from the path of every other file or link to the reason.
     """
-    names = glob.glob("**", root_dir=folder, recursive=True)
-    paths = sorted(PurePath(name).as_posix() for name in names)
-    return [path for path in paths if path.lower().endswith(EXTENSIONS)]
+    root = os.path.realpath(folder)
+    paths, skipped, seen = [], {}, set()
+    entries, links = [("", root)], []
+    while entries or links:
+        path, real = entries.pop() if entries else links.pop()
+        real = real or os.path.realpath(os.path.join(folder, path))
+        reason = None
+        if real != root and not real.startswith(os.path.join(root, "")):
+            reason = "a link that leads out of the folder"
+        elif real in seen:
+            reason = "a link to what is there under another name"
+        elif os.path.isdir(real):
+            reason = _add_entries(path, real, entries, links)
+        elif not os.path.isfile(real):
+            reason = "not a regular file"
+        elif path.lower().endswith(EXTENSIONS):
+            paths.append(path)
+        else:
+            reason = "not an image by its suffix"
+        seen.add(real)
+        skipped |= {path: reason} if reason else {}
+    return sorted(paths), dict(sorted(skipped.items()))
+
+
+def _add_entries(path, real, entries, links):
+    """Adds pairs of paths, relative and real, of what is in a folder."""
+    try:
+        found = [*os.scandir(real)]
+    except OSError as error:
+        return error.strerror
+    for entry in sorted(found, key=lambda entry: entry.name, reverse=True):
+        inside = f"{path}/{entry.name}".lstrip("/")
+        if entry.is_symlink() and not entry.name.startswith("."):
+            links.append((inside, None))
+        elif not entry.name.startswith("."):
+            entries.append((inside, entry.path))
+    return None
 
 
 def images_in(source):
@@ -72,78 +164,43 @@ def images_in(source):
         source: path of an image or a folder.
 
     Returns:
-        `(folder, names)`: `Path`; list of str, paths relative to it, separated
-        by `/`.
+        `(folder, names, skipped)`: `Path`; as `image_paths`.
 
     Raises:
         ValueError: if there is no such file, or no image in the folder.
     """
-    source = Path(source)
+    source = as_path(source, "source")
     require(source.exists(), f"No such file: {source}")
     if source.is_file():
-        return source.parent, [source.name]
-    names = image_paths(source)
-    require(names, f"`source` must be a folder with images. None found in '{source}'.")
-    return source, names
+        return source.parent, [source.name], {}
+    require(source.is_dir(), f"`source` must be a regular file. Received: {source}")
+    names, skipped = image_paths(source)
+    expected = f"`source` must be a folder with images. None found in '{source}'"
+    more = f": {SkippedFiles(skipped, len(skipped), source).short}" if skipped else ""
+    require(names, f"{expected}{more}")
+    return source, names, skipped
 
 
-def check_paths(source, destination):
-    """Raises an error for an empty path, which would mean the working directory.
-
-    Args:
-        source, destination: str or `Path`.
-
-    Raises:
-        ValueError: if one is empty.
-    """
-    for name, path in (("source", source), ("destination", destination)):
-        require(str(path), f"`{name}` must be a path. Received: {path!r}")
-
-
-def check_writable(path):
-    """Raises an error if a file, or the folders on the way to it, cannot be created.
+@dataclass(frozen=True)
+class FileInfo:
+    """What an image file says of itself.
 
     Args:
-        path: `Path` of the file.
-
-    Raises:
-        ValueError: if permission is denied.
+        format: str, Pillow's name.
+        size: `(height, width)`, upright as its EXIF orientation says.
+        is_gray: bool, whether it has no colors.
+        bits: int, of a sample.
+        white: int, the value of white; None where the file does not say it: for
+            signed samples, floats, and more than 16 bits.
+        is_negative: bool, whether 0 is white, and Pillow leaves it so.
     """
-    folder = next(parent for parent in path.absolute().parents if parent.exists())
-    writable = os.access(folder, os.W_OK)
-    require(writable, f"Cannot write to '{folder}': permission denied.")
 
-
-def check_not_existing(paths, overwrite):
-    """Raises an error if files would be overwritten.
-
-    Args:
-        paths: list of `Path`, the files to be written.
-        overwrite: bool, whether existing files may be replaced.
-
-    Raises:
-        ValueError: naming the first five that exist.
-    """
-    existing = [str(path) for path in paths if os.path.lexists(path)]
-    expected = "`destination` must be files that do not exist yet"
-    hint = f"(`overwrite` or --overwrite replaces them): {', '.join(existing[:5])}"
-    require(overwrite or not existing, f"{expected} {hint}")
-
-
-def skipped_message(skipped, count, source):
-    """Returns the text of a warning about skipped files.
-
-    Args:
-        skipped: dict from each path to the reason. The first ten are named.
-        count: int, number of images, including those skipped.
-        source: path they were read from.
-
-    Returns:
-        str.
-    """
-    named = ", ".join(f"{path} ({why})" for path, why in [*skipped.items()][:10])
-    more = ", …" if len(skipped) > 10 else ""
-    return f"Skipped {len(skipped)} of {count} images in '{source}': {named}{more}"
+    format: str
+    size: tuple
+    is_gray: bool
+    bits: int
+    white: int | None
+    is_negative: bool
 
 
 @contextlib.contextmanager
@@ -154,60 +211,154 @@ def open_image(path):
         path: `Path`.
 
     Yields:
-        `PIL.Image.Image`.
+        `(image, info)`: `PIL.Image.Image`, not yet decoded; `FileInfo`.
+
+    Raises:
+        ValueError: if it is no regular file, of another format, or has more
+            pixels than the limit.
     """
+    require(os.path.isfile(path), "not a regular file")
     # Given a name, Pillow would map an uncompressed file into memory, and
     # corrupts rotated grayscale TIFFs.
-    with open(path, "rb") as file, Image.open(file, formats=FORMATS) as image:
-        yield image
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(open(path, "rb"))
+        try:
+            image = stack.enter_context(Image.open(file, formats=FORMATS))
+        except UnidentifiedImageError:
+            raise ValueError(f"not one of {', '.join(FORMATS)}") from None
+        check_limit(image.width * image.height, "pixels")
+        yield image, _file_info(image)
 
 
-def as_mode(image, mode):
-    """Converts an image to 8 bits a channel, composited over white.
+def _file_info(image):
+    bits, unsigned, photometric = 8, True, None
+    if image.format == "TIFF":
+        bits = max(image.tag_v2.get(BITS, (1,)))
+        unsigned = {*image.tag_v2.get(SAMPLE_FORMAT, (1,))} <= {1, 4}  # 4: not said
+        photometric = image.tag_v2.get(PHOTOMETRIC)
+    elif ";16" in str(image.tile):  # Pillow's name for the samples of a PNG
+        bits = 16
+    # The four orientations that turn by 90°. Pillow has swapped a TIFF's size already.
+    turned = image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
+    turned = turned and image.format != "TIFF"
+    return FileInfo(
+        format=image.format,
+        size=image.size if turned else image.size[::-1],
+        is_gray=_is_gray(image),
+        bits=bits,
+        white=2 ** max(bits, 8) - 1 if unsigned and bits <= 16 else None,
+        is_negative=photometric == 0 and bits > 8,
+    )
+
+
+def _is_gray(image):
+    if image.mode == "P":  # a palette may hold grays only
+        palette = np.reshape(image.getpalette(), (-1, 3))
+        return bool((palette == palette[:, :1]).all())
+    return image.mode in ("1", "L", "LA", "F") or image.mode.startswith("I")
+
+
+def decode(image, info, mode=None, white=None, background=None):
+    """Converts an image to 8 bits a channel, transparent pixels over a background.
 
     Args:
         image: `PIL.Image.Image`.
-        mode: `"L"` (grayscale) or `"RGB"`.
+        info: its `FileInfo`.
+        mode: `"L"` (grayscale) or `"RGB"`; None to keep the mode, and with it
+            the transparency.
+        white, background: as in `check_decoding`.
 
     Returns:
-        `PIL.Image.Image`.
+        `(image, highest)`: `PIL.Image.Image`; int, the highest value of a file
+        of 16 bits whose white was not given, None for other files.
 
     Raises:
-        ValueError: if its pixels are floats.
+        ValueError: if white is not known, or values lie beyond it.
     """
-    require(image.mode != "F", "floating-point pixels, of unknown range")
-    if image.mode.startswith("I"):
-        # 16 bits, which Pillow would clip to 255: 65,535 is 257 times that.
-        pixels = np.clip(np.asarray(image), 0, 65535).astype("int32")
-        image = Image.fromarray(((pixels + 128) // 257).astype("uint8"))
+    image, highest = _to_8_bits(image, info, white)
+    if mode is None:
+        return image, highest
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
+        color = ImageColor.getrgb(background or "white")[:3]
+        ground = Image.new("RGBA", image.size, color)
+        image = Image.alpha_composite(ground, image)
     # Not every color mode converts directly to grayscale.
-    return image if image.mode == mode else image.convert("RGB").convert(mode)
+    image = image if image.mode == mode else image.convert("RGB").convert(mode)
+    return image, highest
 
 
-def read_image(path, size, mode, fit="crop"):
+def _to_8_bits(image, info, white):
+    if info.bits <= 8 and info.white:
+        return image, None
+    if not (image.mode == "F" or image.mode.startswith("I")):
+        return _colors_of_16_bits(image, info, white)
+    pixels, known = np.asarray(image), white or info.white
+    low, high = pixels.min(), pixels.max()
+    unknown = f"values from {low} to {high}, and the file does not say what is white"
+    require(known, f"{unknown}: `white` or --white does")
+    # Not false for NaN.
+    inside = low >= 0 and high <= known
+    require(inside, f"values from {low} to {high}, where white is {known}")
+    levels = np.rint(pixels * (255 / known)).astype("uint8")
+    levels = Image.fromarray(255 - levels if info.is_negative else levels)
+    if "transparency" in image.info:  # one value, before its bits were reduced
+        opaque = (pixels != image.info["transparency"]).astype("uint8") * np.uint8(255)
+        levels.putalpha(Image.fromarray(opaque))
+    return levels, int(high) if info.white == 65535 and white is None else None
+
+
+def _colors_of_16_bits(image, info, white):
+    """Pillow has kept the higher 8 bits of each color."""
+    require(info.white, f"samples of {info.bits} bits that are signed or floats")
+    message = "colors of 16 bits, of which 8 are read, so that `white` cannot be used"
+    require(white is None, message)
+    message = "colors of 16 bits of which one is transparent"
+    require("transparency" not in image.info, message)
+    bands = image.convert("RGB") if image.mode not in ("LA", "RGBA") else image
+    extrema = bands.getextrema()[: len(bands.mode.removesuffix("A"))]
+    return image, 257 * max(high for _, high in extrema)
+
+
+def warn_if_dark(highest):
+    """Warns if files of 16 bits were probably taken with fewer.
+
+    Args:
+        highest: list of int, the highest value of each such file.
+    """
+    high = max(highest, default=0)
+    if 0 < high <= DARK_16_BITS:
+        white = next(2**bits - 1 for bits in (8, 10, 12, 14) if high < 2**bits)
+        count = len(highest)
+        message = f"No value in {count} files of 16 bits is above {high} of 65535"
+        hint = f"If white is {white} there, say so: `white={white}` or --white {white}"
+        warnings.warn(f"{message}. {hint}.", stacklevel=4)
+
+
+def read_image(path, size, mode, fit="crop", **decoding):
     """Reads an image file at a given size and mode, oriented as its EXIF data says.
 
     Args:
         path: `Path`.
-        size: `(width, height)`, in pixels.
+        size: `(height, width)`, in pixels.
         mode: `"L"` (grayscale) or `"RGB"`.
         fit: `"crop"` to crop to the center, or `"pad"` to add black margins.
+        **decoding: `white` and `background`, as in `check_decoding`.
 
     Returns:
-        `PIL.Image.Image`.
+        `(pixels, highest)`: uint8 `(height, width, channels)`; as in `decode`.
 
     Raises:
         ValueError, OSError and other errors of Pillow's: if it cannot be read.
     """
-    with open_image(path) as image:
+    size = size[::-1]  # Pillow's order
+    with open_image(path) as (image, info):
         # A JPEG can be decoded at 1/2, 1/4 or 1/8 of its size, which is faster.
         image.draft(mode, (2 * max(size), 2 * max(size)))
         ImageOps.exif_transpose(image, in_place=True)
-        return FITS[fit](as_mode(image, mode), size, Image.Resampling.LANCZOS)
+        image, highest = decode(image, info, mode, **decoding)
+        image = FITS[fit](image, size, Image.Resampling.LANCZOS)
+        return np.atleast_3d(np.asarray(image)), highest
 
 
 def in_threads(function, items, action):
@@ -219,14 +370,14 @@ def in_threads(function, items, action):
         action: str, label of the progress bar shown for many items.
 
     Returns:
-        List of return values, or of the error's class name where it raised one.
+        List of return values, or of the exception where one was raised.
     """
 
     def attempt(item):
         try:
             return function(item)
         except Exception as error:  # Pillow raises many kinds for broken files
-            return type(error).__name__
+            return error
 
     threads = Parallel(n_jobs=-1, prefer="threads", return_as="generator")
     results = threads(delayed(attempt)(item) for item in items)

@@ -10,9 +10,9 @@ import sklearn.datasets
 from PIL import Image, ImageOps
 
 from convae_keras.data import image_files
-from convae_keras.data.folders import SPLITS, carve, find_splits
-from convae_keras.data.image_files import MODES, as_mode, open_image
-from convae_keras.validation import require
+from convae_keras.data.image_files import MODES, SkippedFiles, decode, open_image
+from convae_keras.data.splits import SPLITS, carve, find_splits
+from convae_keras.validation import as_path, is_int, require
 
 # The photographs that scikit-image and scikit-learn ship, split by file. Images
 # that are mostly black or flat are left out: a network trained on them takes
@@ -58,8 +58,9 @@ def photographs(split, color="rgb"):
     folders = [Path(package.__file__).parent / name for package, name in packages]
     for name in PHOTOGRAPHS[split]:
         path = next(p / name for p in folders if (p / name).exists())
-        with open_image(path) as image:
-            found[name] = np.atleast_3d(np.asarray(as_mode(image, MODES[color])))
+        with open_image(path) as (image, info):
+            image, _ = decode(image, info, MODES[color])
+            found[name] = np.atleast_3d(np.asarray(image))
     return found
 
 
@@ -80,7 +81,7 @@ def photograph_patches(patch_size=PATCH_SIZE, color="rgb"):
         ValueError: if `patch_size` is not an int from 3 to 150, the size of the
             smallest photograph at half size; or for an unknown color.
     """
-    valid = isinstance(patch_size, int) and 3 <= patch_size <= 150
+    valid = is_int(patch_size, 3) and patch_size <= 150
     expected = "`patch_size` must be an int from 3 to 150"
     require(valid, f"{expected}. Received: {patch_size!r}")
     parts = {}
@@ -140,7 +141,9 @@ def is_paired(folder):
     return all((Path(folder) / name).is_dir() for name in PAIRED)
 
 
-def read_patches(folder, patch_size=PATCH_SIZE, color=None, seed=0):
+def read_patches(
+    folder, patch_size=PATCH_SIZE, color=None, seed=0, white=None, background=None
+):
     """Cuts the images in a folder into patches, without resizing them.
 
     Subfolders `input/` and `target/` contain the corrupted and the clean version
@@ -155,6 +158,7 @@ def read_patches(folder, patch_size=PATCH_SIZE, color=None, seed=0):
         color: `"grayscale"` (or `"grey"`), `"rgb"`, or None for `"rgb"`.
         seed: int, for the order of the files, and for the choice of patches if
             there are more than 20,000 (`MOST_PATCHES`).
+        white, background: as in `read_folder`.
 
     Returns:
         dict of `x_train`, `x_val`, `x_test`: uint8 `(n, height, width,
@@ -164,36 +168,46 @@ def read_patches(folder, patch_size=PATCH_SIZE, color=None, seed=0):
         ValueError: if an image has no partner, or their sizes do not match; if a
             split has no patch; or for invalid options.
     """
-    folder, rng = Path(folder), np.random.default_rng(seed)
+    folder, rng = as_path(folder, "folder"), np.random.default_rng(seed)
     image_files.check_color(color)
-    valid = isinstance(patch_size, int) and patch_size > 0
+    decoding = {"white": white, "background": background}
+    image_files.check_decoding(**decoding)
     expected = "`patch_size` must be a positive int"
-    require(valid, f"{expected}. Received: {patch_size!r}")
-    files, parts, skipped = _find_files(folder, seed), {}, {}
-    count = sum(map(len, files.values()))
+    require(is_int(patch_size, 1), f"{expected}. Received: {patch_size!r}")
+    files, skipped = _find_files(folder, seed)
+    parts, highest = {}, []
+    decoding |= {"mode": MODES[color or "rgb"]}
+    count = sum(map(len, files.values())) + len(skipped)
     most = math.ceil(MOST_PATCHES / count)
     for split in SPLITS:
         found = []
         for path in files[f"x_{split}"]:
-            images = _read(folder, path, MODES[color or "rgb"], patch_size, skipped)
+            images = _read(folder, path, patch_size, decoding, skipped, highest)
             if images is not None:
                 _check_sizes(path, images)
                 found.append(_cut_alike(images, patch_size, most, rng))
         expected = f"`folder` must have {split} images of {patch_size} pixels"
-        why = f"(--patch-size). {image_files.skipped_message(skipped, count, folder)}"
-        require(found, f"{expected} {why}")
+        why = SkippedFiles(skipped, count, folder).short
+        require(found, f"{expected} (--patch-size). {why}")
         names = ("x", "inputs")[: len(found[0])]
         for name, patches in zip(names, zip(*found, strict=True), strict=True):
             parts[f"{name}_{split}"] = np.concatenate(patches)
+    image_files.warn_if_dark(highest)
     if skipped:
-        warnings.warn(image_files.skipped_message(skipped, count, folder), stacklevel=2)
+        warnings.warn(SkippedFiles(skipped, count, folder), stacklevel=2)
     return parts
 
 
 def _find_files(folder, seed):
-    """Returns lists of paths by split (`x_train`, …); pairs have been checked."""
+    """Finds the images of a folder, and checks pairs.
+
+    Returns:
+        `(files, skipped)`: dict of lists of paths by split (`x_train`, …); dict
+        from the path of each file that is no image to the reason.
+    """
     paired = is_paired(folder)
-    splits = find_splits(folder / "target" if paired else folder, seed)
+    paths, skipped = image_files.image_paths(folder / "target" if paired else folder)
+    splits = find_splits(paths, seed)
     files = {f"x_{s}": [path for path, _ in inside] for s, inside in splits.items()}
     names = {part for path in sum(files.values(), []) for part in path.split("/")}
     misplaced = sorted(name for name in names if name.lower() in PAIRED)
@@ -201,9 +215,8 @@ def _find_files(folder, seed):
     hint = f"and all images inside them. Received: '{folder}' with {misplaced}"
     require(paired or not misplaced, f"{expected}, {hint}")
     if paired:
-        inputs = find_splits(folder / "input", seed).values()
-        inputs = {path for inside in inputs for path, _ in inside}
-        alone = sorted(inputs ^ set(sum(files.values(), [])))
+        inputs, _ = image_files.image_paths(folder / "input")
+        alone = sorted({*inputs} ^ {*paths})
         expected = "`folder` must have the same names in input/ and target/"
         require(not alone, f"{expected}. Without a partner: {alone[:10]}")
     files = {key: paths for key, paths in files.items() if paths}
@@ -211,19 +224,21 @@ def _find_files(folder, seed):
     require("x_train" in files, f"{expected}. None found in '{folder}'.")
     labels = dict.fromkeys([f"y_{split}" for split in SPLITS])
     files = carve(labels | files, folder)
-    return {key: files[key] for key in files if key not in labels}
+    return {key: files[key] for key in files if key not in labels}, skipped
 
 
-def _read(folder, path, mode, patch_size, skipped):
+def _read(folder, path, patch_size, decoding, skipped, highest):
     """Returns `[image]`, or `[target, input]`; None if one cannot be used."""
     images = []
     try:
         for subfolder in ("target", "input") if is_paired(folder) else (".",):
-            with open_image(folder / subfolder / path) as image:
-                image = as_mode(ImageOps.exif_transpose(image), mode)
+            with open_image(folder / subfolder / path) as (image, info):
+                ImageOps.exif_transpose(image, in_place=True)
+                image, high = decode(image, info, **decoding)
                 images.append(np.atleast_3d(np.asarray(image)))
+                highest += [] if high is None else [high]
     except Exception as error:  # Pillow raises many kinds for broken files
-        skipped[path] = type(error).__name__
+        skipped[path] = image_files.reason(error)
         return None
     if min(images[-1].shape[:2]) < patch_size:
         skipped[path] = f"smaller than {patch_size} pixels"

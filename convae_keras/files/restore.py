@@ -1,28 +1,43 @@
 """Restores image files with a trained model: denoising, enlarging, and so on."""
 
+import functools
 import warnings
-from pathlib import Path
 
-import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
 from convae_keras.data import image_files
-from convae_keras.saving import atomic_write
+from convae_keras.data.image_files import SkippedFiles
+from convae_keras.files import results
+from convae_keras.files.pictures import picture_bytes, read_picture
+from convae_keras.saving import locked
 from convae_keras.tiling import restore
-from convae_keras.validation import require
-
-# High enough that compression does not undo the restoration.
-QUALITY = {".jpg": 95, ".jpeg": 95, ".jfif": 95, ".webp": 95}
+from convae_keras.validation import as_path, require
 
 
-def apply(model, source, destination, *, overwrite=False, grey=None):
+def apply(
+    model,
+    source,
+    destination,
+    *,
+    overwrite=False,
+    skip_existing=False,
+    grey=None,
+    white=None,
+    background="white",
+):
     """Applies a model to an image file, or to all images in a folder.
 
-    File names and formats are kept (JPEG and WebP are written at quality 95), as
-    are transparency, color profiles and EXIF data. The orientation stays in the
-    EXIF data, except for TIFF files, which are written upright. More than 8 bits
-    a channel are reduced to 8. Files are written atomically.
+    File names and formats are kept, as are transparency, resolution, color profiles
+    that fit, and EXIF data, with the new size and without the old thumbnail. JPEG
+    and WebP are written at quality 95 or the file's own, if that is higher. The
+    orientation stays in the EXIF data, except for TIFF files, which are written
+    upright. More than 8 bits a channel are reduced to 8. Of an animation the first
+    picture is restored.
+
+    Files are written atomically. A file that exists in a destination folder is no
+    mistake if it is what would be written: the same call goes on where it was
+    stopped. It restores these images again to see that; `skip_existing` does not.
 
     Args:
         model: `keras.Model` from images to images.
@@ -30,104 +45,86 @@ def apply(model, source, destination, *, overwrite=False, grey=None):
         destination: path of an image, or of a folder if `source` is one; missing
             folders are created.
         overwrite: bool, whether existing files may be replaced.
+        skip_existing: bool, whether existing files, whatever they are, are left as
+            they are and their images not restored.
         grey: `keras.Model` for grayscale images, if `model` is for color images:
             the noise of a grayscale photograph is the same in all channels. None
             for `model`.
+        white, background: as in `read_folder`; the background lies behind
+            transparent pixels in formats without transparency, such as JPEG.
 
     Returns:
         `(written, skipped)`: list of `Path`; dict from the path of each file in
         the folder that could not be restored to the reason. A warning names them.
 
     Raises:
-        ValueError: before any work, if there is nothing to read, the destination
-            cannot be written, or files exist there; and if no image at all could
-            be restored.
+        ValueError: before anything is written, if there is nothing to read, the
+            destination cannot be written or another process is writing it, or
+            other files exist there; and if no image at all could be restored.
+        OSError: if the disk is full.
     """
-    image_files.check_paths(source, destination)
-    source, destination = Path(source), Path(destination)
-    jobs = _find_jobs(source, destination)
-    image_files.check_writable(jobs[0][1])
-    image_files.check_not_existing([target for _, target in jobs], overwrite)
-    written, skipped = [], {}
-    for path, target in tqdm(jobs, "restoring", disable=len(jobs) < 2):
-        error = _restore_file(model, grey or model, path, target)
-        if error is None:
-            written.append(target)
-        elif source.is_file():
-            raise ValueError(f"{path} could not be restored: {error}") from error
-        else:
-            skipped[str(path)] = f"{type(error).__name__}: {error}"
+    source, destination = as_path(source, "source"), as_path(destination, "destination")
+    image_files.check_decoding(white, background)
+    results.check_options(overwrite, skip_existing)
+    jobs, skipped = _find_jobs(source, destination)
+    targets, place = [target for _, target in jobs], (destination,)
+    results.check_writable(targets[0])
+    if source.is_file():
+        place = targets[0].parent, targets[0].name
+        results.check_not_existing(targets, overwrite or skip_existing)
+    highest, models = [], (model, grey or model)
+    options = jobs, highest, models, white, background
+    contents = functools.partial(_restored_files, *options)
+    with locked(*place):
+        found = results.write_files(targets, contents, overwrite, skip_existing)
+    written, kept, errors = found
+    skipped |= {str(jobs[i][0]): image_files.reason(e) for i, e in errors.items()}
+    image_files.warn_if_dark(highest)
+    if source.is_file() and skipped:
+        raise ValueError(f"{source} could not be restored: {skipped[str(source)]}")
+    count = len(written) + kept + len(skipped)
     if skipped:
-        message = image_files.skipped_message(skipped, len(jobs), source)
-        require(written, f"`source` must have images that can be restored. {message}")
-        warnings.warn(message, stacklevel=2)
+        warning = SkippedFiles(skipped, count, source)
+        expected = "`source` must have images that can be restored"
+        require(written or kept, f"{expected}. {warning.short}")
+        warnings.warn(warning, stacklevel=2)
+    results.warn_of_kept(kept, count, destination)
     return written, skipped
 
 
 def _find_jobs(source, destination):
-    """Returns pairs of an image's path and the path of its restored version."""
+    """Returns pairs of the paths of an image and its restored version, and others."""
     if source.is_file():
         target = destination / source.name if destination.is_dir() else destination
-        known = target.suffix.lower() in Image.registered_extensions()
+        format = Image.registered_extensions().get(target.suffix.lower())
         expected = "`destination` must be a name like picture.png"
-        require(known, f"{expected}. Received: '{target}'")
-        return [(source, target)]
+        require(format in Image.SAVE, f"{expected}. Received: '{target}'")
+        return [(source, target)], {}
     # Unlike in `read_folder`, subfolders named train, val and test mean nothing.
-    _, paths = image_files.images_in(source)
+    _, paths, skipped = image_files.images_in(source)
+    skipped = {str(source / path): reason for path, reason in skipped.items()}
     expected = "`destination` must be a folder, like `source`"
     require(not destination.is_file(), f"{expected}. Received: '{destination}'")
     # Results in there would be restored again by the next call.
     inside = source.resolve() in destination.resolve().parents
     expected = f"`destination` must be outside `source`, '{source}'"
     require(not inside, f"{expected}. Received: '{destination}'")
-    return [(source / path, destination / path) for path in paths]
+    return [(source / path, destination / path) for path in paths], skipped
 
 
-def _restore_file(model, grey, path, target):
-    """Restores one file. Returns the error if it could not be, else None."""
-    try:
-        pixels, alpha, metadata = _read(path)
-    except Exception as error:  # Pillow raises many kinds for broken files
-        return error
-    try:
-        pixels = restore(grey if pixels.shape[2] == 1 else model, pixels)
-    except ValueError as error:  # the model does not take this image
-        return error
-    try:
-        _write(pixels, alpha, metadata, target)
-    except (OSError, ValueError) as error:
-        return error
-    return None
-
-
-def _read(path):
-    """Reads an image file.
-
-    Returns:
-        `(pixels, alpha, metadata)`: uint8 `(height, width, 1 or 3)`; image of the
-        alpha channel, or None; dict of the options that keep EXIF data and color
-        profile when saving.
-    """
-    with image_files.open_image(path) as image:
-        image.load()
-    kept = ("exif", "icc_profile")
-    metadata = {key: image.info[key] for key in kept if key in image.info}
-    alpha = None
-    if image.has_transparency_data:
-        image = image.convert("LA" if image.mode in ("L", "LA") else "RGBA")
-        alpha, image = image.getchannel("A"), image.convert(image.mode[:-1])
-    is_gray = image.mode in ("1", "L") or image.mode.startswith("I")
-    image = image_files.as_mode(image, "L" if is_gray else "RGB")
-    return np.atleast_3d(np.asarray(image)), alpha, metadata
-
-
-def _write(pixels, alpha, metadata, target):
-    """Writes what `_read` returned, in the format of the suffix of `target`."""
-    image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
-    if alpha is not None:
-        image.putalpha(alpha.resize(image.size, Image.Resampling.BICUBIC))
-    suffix = target.suffix.lower()
-    options = {"quality": QUALITY[suffix]} if suffix in QUALITY else {}
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(target) as temporary:
-        image.save(temporary, **metadata, **options)
+def _restored_files(jobs, highest, models, white, background, indices):
+    """Yields pairs of an index and the restored file as bytes, or an error."""
+    for i in tqdm(indices, "restoring", disable=len(indices) < 2):
+        path, target = jobs[i]
+        try:
+            pixels, alpha, kept, high = read_picture(path, white, background)
+        except Exception as error:  # Pillow raises many kinds for broken files
+            yield i, error
+            continue
+        highest += [] if high is None else [high]
+        try:
+            pixels = restore(models[pixels.shape[2] == 1], pixels)
+            data = picture_bytes(pixels, alpha, kept, target.suffix, background)
+        except (OSError, ValueError) as error:  # not for this model, or this format
+            data = error
+        yield i, data

@@ -1,24 +1,46 @@
 """Features of image files: computed, stored, and searched for nearest neighbors."""
 
+import itertools
 import json
+import os
 import warnings
-from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
+from convae_keras import untrusted
 from convae_keras.data import image_files
-from convae_keras.data.image_files import FITS, in_threads, read_image
+from convae_keras.data.image_files import FITS, SkippedFiles, in_threads, read_image
 from convae_keras.features import encode_batches, feature_model, nearest
-from convae_keras.saving import atomic_write, fingerprint
-from convae_keras.validation import format_shape, require
+from convae_keras.files import results
+from convae_keras.saving import atomic_write, fingerprint, locked
+from convae_keras.validation import (
+    as_path,
+    check_limit,
+    format_shape,
+    is_int,
+    plain,
+    require,
+)
 
 # Images read and encoded at once.
 BATCH_SIZE = 256
 
+# The settings in a file of features. Earlier versions wrote neither of the last two.
+ABOUT = {"model": str, "layer": (str, None), "pooling": (str, None), "fit": str}
+ABOUT |= {"white": (float, None), "background": (str, None)}
+
 
 def encode_files(
-    model, source, destination, layer=None, pooling=None, fit="crop", overwrite=False
+    model,
+    source,
+    destination,
+    layer=None,
+    pooling=None,
+    fit="crop",
+    white=None,
+    background=None,
+    overwrite=False,
 ):
     """Writes the features of an image file, or of all images in a folder.
 
@@ -33,7 +55,7 @@ def encode_files(
             `(n, d)`; `names`, the `n` paths relative to `source`; and `about`,
             the settings that `search` needs, as JSON. Written atomically.
         layer, pooling: as in `feature_model`.
-        fit: `"crop"` or `"pad"`, as in `read_folder`.
+        fit, white, background: as in `read_folder`.
         overwrite: bool, whether an existing file may be replaced.
 
     Returns:
@@ -41,22 +63,23 @@ def encode_files(
         could not be read to the reason. A warning names them.
 
     Raises:
-        ValueError: before any work, if there is nothing to read, the file exists
-            or an option is invalid; and if no image at all could be read.
+        ValueError: before any work, if there is nothing to read, the file exists,
+            another process is writing it, or an option is invalid; and if no image
+            at all could be read.
     """
-    image_files.check_paths(source, destination)
-    destination = Path(destination)
+    destination = as_path(destination, "destination")
     is_npz = destination.suffix == ".npz" and not destination.is_dir()
     expected = "`destination` must be a name like features.npz"
     require(is_npz, f"{expected}. Received: '{destination}'")
-    image_files.check_writable(destination)
-    image_files.check_not_existing([destination], overwrite)
+    results.check_writable(destination)
+    results.check_not_existing([destination], overwrite)
     about = {"layer": layer, "pooling": pooling, "fit": fit}
-    features, names, skipped = _encode(model, source, "source", **about)
-    about = {"model": fingerprint(model), **about}
-    destination.parent.mkdir(parents=True, exist_ok=True)
-    with atomic_write(destination) as temporary:
-        np.savez(temporary, features=features, names=names, about=json.dumps(about))
+    about |= {"white": plain(white), "background": background}
+    with locked(destination.parent, destination.name):
+        features, names, skipped = _encode(model, source, "source", **about)
+        about = json.dumps({"model": fingerprint(model), **about})
+        with atomic_write(destination, overwrite) as temporary:
+            np.savez(temporary, features=features, names=names, about=about)
     return names, skipped
 
 
@@ -74,35 +97,40 @@ def load_features(path, model):
     Raises:
         ValueError: if the file is of another kind, damaged, or of another model.
     """
-    try:
-        with open(path, "rb") as opened, np.load(opened) as file:
-            features, names = file["features"], file["names"].tolist()
-            about = json.loads(str(file["about"]))
-        layer, pooling, _ = (about[key] for key in ("layer", "pooling", "fit"))
-        received = str(about["model"])
-    except Exception as error:  # zipfile, NumPy and json each raise their own
-        received = f"Received: '{path}' ({type(error).__name__})"
-        message = f"Expected a file that `convae encode` wrote. {received}"
-        raise ValueError(message) from error
-    own, hint = fingerprint(model), "encode the images again"
+    message = f"Expected a file that `convae encode` wrote. Received: '{path}'"
+    with untrusted.named(message):
+        arrays = untrusted.read_npz(path, ("features", "names", "about"))
+        features, names = arrays["features"], arrays["names"]
+        about = untrusted.parse_json(str(arrays["about"]))
+        untrusted.check_shape(about, ABOUT, "`about`")
+        require(about["fit"] in FITS, f"`fit` must be one of {[*FITS]}")
+        image_files.check_decoding(about.get("white"), about.get("background"))
+    own, received, hint = fingerprint(model), about["model"], "encode the images again"
     expected = f"'{path}' must be features of this model, {own[:12]}…; {hint}"
     require(received == own, f"{expected}. Received: features of {received[:12]}…")
-    shape = (len(names), feature_model(model, layer, pooling).output_shape[1])
-    valid = names and features.shape == shape and np.isfinite(features).all()
+    with untrusted.named(message):
+        width = feature_model(model, about["layer"], about["pooling"]).output_shape[1]
+    shape = (names.size, width)
     expected = f"'{path}' must be finite features of shape {shape}"
-    require(valid, f"{expected}. Received: {features.shape}")
-    return features, names, about
+    text = names.ndim == 1 and names.dtype.kind == "U" and names.size > 0
+    numbers = features.shape == shape and features.dtype.kind == "f"
+    valid = text and numbers and np.isfinite(features).all()
+    require(valid, f"{expected}. Received: {features.dtype} {features.shape}")
+    check_limit(names.size, "images")
+    return features, names.tolist(), about
 
 
-def search(model, where, query, count=10, fit="crop"):
+def search(model, where, query, count=10, fit="crop", white=None, background=None):
     """Finds the images in a folder whose features are nearest to those of another.
 
     Args:
         model: autoencoder, or any `keras.Model` that takes images of one size.
         where: path of a folder, or of a file that `encode_files` wrote.
-        query: path of an image. If it is in the folder, it is found first.
+        query: path of an image. It is not among what is found: the same file in
+            the folder, or in a file of features one of its name and its features.
         count: int, number of images to find.
-        fit: as in `read_folder`; for a file, the value it was written with.
+        fit, white, background: as in `read_folder`; for a file of features, the
+            values it was written with.
 
     Returns:
         List of `(name, distance)`, nearest first: path relative to the folder,
@@ -112,60 +140,73 @@ def search(model, where, query, count=10, fit="crop"):
         ValueError: if one of them cannot be read, for a count below 1, or if the
             file is of another model.
     """
-    valid = isinstance(count, int) and count > 0
-    require(valid, f"`count` must be a positive int. Received: {count!r}")
-    where, query = Path(where), Path(query)
+    message = f"`count` must be a positive int. Received: {count!r}"
+    require(is_int(count, 1), message)
+    where, query = as_path(where, "where"), as_path(query, "query")
     require(query.is_file(), f"`query` must be an image file. Received: '{query}'")
     expected = "`where` must be a folder, or a file that `convae encode` wrote"
     require(where.exists(), f"{expected}. No such file: {where}")
     options = {"layer": None, "pooling": None, "fit": fit}
+    options |= {"white": white, "background": background}
     if where.is_dir():
         features, names, _ = _encode(model, where, "where", **options)
     else:
         features, names, about = load_features(where, model)
-        options = {key: about[key] for key in options}
+        options |= {key: about[key] for key in options if key in about}
     code, _, _ = _encode(model, query, "query", **options)
     indices, distances = nearest(features, code, len(names))
     # Sorted by index where distances are equal, so that the order is fixed.
     found = sorted(zip(distances[0].tolist(), indices[0].tolist(), strict=True))
-    return [(names[i], distance) for distance, i in found[:count]]
+
+    def is_query(i):
+        if where.is_dir():
+            return os.path.samefile(where / names[i], query)
+        near = np.allclose(features[i], code[0], rtol=1e-3, atol=1e-3)
+        return near and query.absolute().as_posix().endswith(f"/{names[i]}")
+
+    others = ((names[i], distance) for distance, i in found if not is_query(i))
+    return [*itertools.islice(others, count)]
 
 
-def _encode(model, source, argument, layer, pooling, fit):
+def _encode(model, source, argument, layer, pooling, fit, **decoding):
     """Returns the features of image files, their names, and the skipped files.
 
     `argument` is what `source` is called in error messages.
     """
-    folder, paths = image_files.images_in(source)
+    folder, paths, skipped = image_files.images_in(source)
     require(fit in FITS, f"`fit` must be one of {[*FITS]}. Received: {fit!r}")
-    shape, names, skipped = model.input_shape[1:], [], {}
+    image_files.check_decoding(**decoding)
+    shape, names, highest = model.input_shape[1:], [], []
     valid = None not in shape and image_files.mode_of(shape[-1]) is not None
     expected = "`model` must take grayscale or RGB images of one size"
     require(valid, f"{expected}. Received: a model of {format_shape(shape)}")
-    batches = _batches(shape, folder, paths, fit, names, skipped)
+    decoding |= {"fit": fit}
+    batches = _batches(shape, folder, paths, decoding, names, skipped, highest)
     features = [*encode_batches(model, batches, layer, pooling)]
+    image_files.warn_if_dark(highest)
     if skipped:
-        message = image_files.skipped_message(skipped, len(paths), source)
-        require(names, f"`{argument}` must be an image that can be read. {message}")
-        warnings.warn(message, stacklevel=3)
+        warning = SkippedFiles(skipped, len(names) + len(skipped), source)
+        expected = f"`{argument}` must be an image that can be read"
+        require(names, f"{expected}. {warning.short}")
+        warnings.warn(warning, stacklevel=3)
     return np.concatenate(features).astype("float32"), names, skipped
 
 
-def _batches(shape, folder, paths, fit, names, skipped):
-    """Yields batches of uint8 images; fills `names` and `skipped` meanwhile."""
-    height, width, channels = shape
-    mode = image_files.mode_of(channels)
+def _batches(shape, folder, paths, options, names, skipped, highest):
+    """Yields batches of uint8 images; fills the last three arguments meanwhile."""
+    mode = image_files.mode_of(shape[2])
 
     def read(path):
-        image = read_image(folder / path, (width, height), mode, fit)
-        return np.asarray(image).reshape(shape)
+        return read_image(folder / path, shape[:2], mode, **options)
 
     starts = range(0, len(paths), BATCH_SIZE)
     for start in tqdm(starts, "encoding", disable=len(starts) < 8):
         batch = paths[start : start + BATCH_SIZE]
-        results = dict(zip(batch, in_threads(read, batch, "reading"), strict=True))
-        skipped |= {p: why for p, why in results.items() if isinstance(why, str)}
-        images = {p: x for p, x in results.items() if p not in skipped}
+        read_now = dict(zip(batch, in_threads(read, batch, "reading"), strict=True))
+        failed = {p: r for p, r in read_now.items() if isinstance(r, Exception)}
+        skipped |= {p: image_files.reason(error) for p, error in failed.items()}
+        images = {p: pair for p, pair in read_now.items() if p not in failed}
         names += images
+        highest += [high for _, high in images.values() if high is not None]
         if images:
-            yield np.stack([*images.values()])
+            yield np.stack([x for x, _ in images.values()])

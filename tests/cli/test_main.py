@@ -1,7 +1,9 @@
 """The `convae` command: its last line, its exit status, its complaints."""
 
+import errno
 import io
 import json
+import re
 import runpy
 import shutil
 import sys
@@ -17,6 +19,7 @@ from PIL import Image
 from convae_cli import commands, tasks
 from convae_cli.main import main
 from convae_cli.tasks import IMAGES_SHOWN
+from convae_keras.compression.container import Block, write_container
 from convae_keras.corruption import Downsample, GaussianNoise, Warp, from_config
 from convae_keras.data import sources as data
 from convae_keras.metrics import bce_floor
@@ -131,7 +134,8 @@ def test_a_folder_of_pictures(pictures, capsys, tmp_path):
     lines = capsys.readouterr().out.splitlines()
     labels = "no labels" if (pictures / "0.png").exists() else "2 classes"
     parts = "10 training, 1 validation and 1 test images of 28 x 28 x 1"
-    assert lines[0] == f"pictures: {parts}, {labels}"
+    found = "12 PNG of 8 bits, pixels 0 to 255, splits drawn"
+    assert lines[0] == f"pictures: {parts}, {labels} ({found})"
     summary = json.loads(lines[-1])
     assert set(summary) == TRAIN_KEYS and summary["data"] == lines[0]
     run = tmp_path / "runs" / "keras-pictures"
@@ -252,6 +256,7 @@ def test_features(pictures, thousand, capsys):
 
 
 @pytest.mark.static
+@pytest.mark.filterwarnings("ignore:.*is nearly black")
 def test_features_of_a_folder(photos, monkeypatch, capsys):
     """Photographs are shown whole, and shifted by as much of a side as digits are."""
     seen = []
@@ -290,6 +295,7 @@ def test_compress(pictures, thousand, capsys):
 
 
 @pytest.mark.static
+@pytest.mark.filterwarnings("ignore:.*is nearly black")
 def test_a_codec_for_photographs(photos, monkeypatch, capsys):
     """It takes images of any size, and learns from patches."""
     seen = []
@@ -416,6 +422,7 @@ def test_what_a_task_means(arguments, corrupt, shape, monkeypatch, capsys, tmp_p
 
 
 @pytest.mark.static
+@pytest.mark.filterwarnings("ignore:.*is nearly black")
 def test_a_folder_is_cut_into_patches_to_restore_them(photos, monkeypatch, capsys):
     """As large as they are, where they would else be made small."""
     seen = []
@@ -508,11 +515,21 @@ def test_apply(finished, pictures, capsys, tmp_path):
             x = np.float32(image)[np.newaxis, ..., np.newaxis] / 255
             expected = 255 * np.asarray(model(x))[0, ..., 0]
             assert np.abs(np.asarray(found) - expected).max() < 1
-    # Not once more over what is there, but for those who ask for it.
+    # The same again changes nothing. What else is there stays, or is replaced.
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert main(command) == main([*command, "--skip-existing"]) == 0
+    assert capsys.readouterr().err.count("12 of 12 files were there already") == 2
+    Path("out", names[0]).write_text("precious")
     assert main(command) == 2
-    assert "overwrite" in complaint(capsys)
+    assert "convae: `destination` must be files that do" in capsys.readouterr().err
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert main([*command, "--skip-existing"]) == 0
+    assert Path("out", names[0]).read_text() == "precious"
     assert main([*command, "--overwrite"]) == 0
     assert "{" not in capsys.readouterr().out
+    assert Path("out", names[0]).read_bytes() != b"precious"
 
 
 @pytest.mark.parametrize("pictures", ["flat"], indirect=True)
@@ -530,9 +547,9 @@ def test_apply_skips_what_is_broken(finished, pictures, capsys, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         command = ["apply", str(finished.run), str(pictures), "out", "--json"]
-        assert main(command) == 0
+        assert main(command) == 1
     printed = capsys.readouterr()
-    assert "\nconvae: Skipped 1 of 13 images in '" in printed.err
+    assert "\nconvae: Skipped 1 of 13 files in '" in printed.err
     summary = json.loads(printed.out.splitlines()[-1])
     assert len(summary["written"]) == 12
     assert [*summary["skipped"]] == [str(pictures / "broken.png")]
@@ -577,7 +594,7 @@ def test_encode_and_search(pictures, capsys):
         assert main(search) == 0
         lines = capsys.readouterr().out.splitlines()
         found.append(json.loads(lines[-1])["found"])
-        assert lines[0] == f"   0.000  {name}" and len(lines) == 4
+        assert len(lines) == 4 and not any(name in line for line in lines)
     assert [f["name"] for f in found[0]] == [f["name"] for f in found[1]]
     # Not once more over what is there, but for those who ask for it.
     assert main(command) == 2
@@ -599,10 +616,10 @@ def test_encode_and_search(pictures, capsys):
 def test_a_name_that_cannot_be_shown(pictures, monkeypatch, tmp_path):
     path = sorted(pictures.rglob("*.png"))[0]
     strange = path.with_name("名.png")
-    path.rename(strange)
+    shutil.copy(path, strange)
     printed = io.TextIOWrapper(io.BytesIO(), "ascii")
     monkeypatch.setattr(sys, "stdout", printed)
-    assert main(["search", "reference", str(pictures), str(strange), "--json"]) == 0
+    assert main(["search", "reference", str(pictures), str(path), "--json"]) == 0
     printed.seek(0)
     lines = printed.read().splitlines()
     assert lines[0].endswith("\\u540d.png")
@@ -713,6 +730,48 @@ def test_ctrl_c(monkeypatch, capsys):
 
 
 @pytest.mark.static
+@pytest.mark.parametrize("verb", ["apply", "decompress"])
+def test_ctrl_c_in_a_folder(verb, pictures, monkeypatch, capsys):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands.restore, "apply", stop)
+    monkeypatch.setattr(commands.archive, "decompress", stop)
+    assert main([verb, "digits", str(pictures), "out"]) == 130
+    assert "--skip-existing" in capsys.readouterr().err
+
+
+@pytest.mark.static
+@pytest.mark.parametrize(
+    "skipped, status", [({}, 0), ({"a.png": "broken"}, 1)], ids=["all", "some"]
+)
+@pytest.mark.parametrize("verb", ["apply", "encode", "compress", "decompress"])
+def test_some_files_skipped(verb, skipped, status, pictures, monkeypatch, capsys):
+    done = {"apply": [Path("a")], "encode": ["a"], "compress": 1, "decompress": 1}
+    homes = {"apply": commands.restore, "encode": commands.features}
+    home = homes.get(verb, commands.archive)
+    name = "encode_files" if verb == "encode" else verb
+    monkeypatch.setattr(home, name, lambda *_, **__: (done[verb], skipped))
+    Path("out").touch()
+    assert main([verb, "digits", str(pictures), "out", "--json"]) == status
+    found = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert found["skipped"] == skipped
+
+
+@pytest.mark.static
+@pytest.mark.parametrize("pictures", ["flat"], indirect=True)
+def test_a_full_disk_under_a_folder(pictures, monkeypatch, capsys):
+    def fill(self, data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", fill)
+    assert main(["apply", "reference", str(pictures), "out", "--json"]) == 2
+    out, err = capsys.readouterr()
+    assert "could not be written: No space left on device" in err and not out
+    assert not Path("out").exists()
+
+
+@pytest.mark.static
 def test_a_full_disk(monkeypatch, capsys):
     def fill(*_, **__):
         raise OSError("model.keras could not be written: No space left on device")
@@ -751,3 +810,43 @@ def test_a_run_of_an_earlier_version(digits, no_long_work, capsys, monkeypatch):
 def reported(scores):
     """The task of reconstructing, without the work of scoring."""
     return replace(tasks.TASKS["reconstruct"], scores=lambda *_: scores)
+
+
+def test_a_higher_limit(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
+    path = tmp_path / "a.cae"
+    blocks = [Block(2**22, 1, 1, 1)]
+    write_container(path, "lossy", "0" * 32, blocks)
+    assert main(["info", str(path)]) == 2
+    said = f"{path}: .*4,194,304 images, and the limit is 2,097,152 .--limit raises it"
+    assert re.search(said, capsys.readouterr().err)
+    assert Image.MAX_IMAGE_PIXELS == 2**27
+    assert main(["info", str(path), "--limit", "1024"]) == 0
+    assert Image.MAX_IMAGE_PIXELS == 2**28
+    assert main(["info", str(path), "--limit", "0"]) == 2
+    assert "`--limit` must be a positive number of megabytes" in capsys.readouterr().err
+    assert main(["info", str(path)]) == 2  # the next command has its own
+
+
+@pytest.mark.parametrize(
+    "corruption, said",
+    [
+        (3, "`corruption`"),
+        ([], "`corruption`"),
+        ({"name": ["Fog"]}, "`corruption`"),
+        ({"name": "Smear"}, "Unknown corruption 'Smear'"),
+        ({"name": "Fog", "wind": 3}, "Invalid config of Fog"),
+        ({"name": "Fog", "blur": 50}, "`3 . blur` must not exceed"),
+        ({"name": "Hole", "side": 10**100}, "`side` must be an int from 1 to"),
+        ({"name": "Warp", "scale": {"a": 1}}, "`scale`"),
+    ],
+)
+def test_settings_of_a_run_that_make_no_sense(
+    corruption, said, finished, thousand, tmp_path, capsys
+):
+    shutil.copytree(finished.run, tmp_path / "run")
+    settings = read_json(finished.run / "settings.json") | {"corruption": corruption}
+    (tmp_path / "run" / "settings.json").write_text(json.dumps(settings))
+    assert main(["evaluate", str(tmp_path / "run"), "--data", thousand]) == 2
+    error = capsys.readouterr().err
+    assert re.search(said, error) and error.count("\n") == 1

@@ -1,6 +1,7 @@
 """The `.cae` format: what is written is read, and corrupted files are refused."""
 
 import io
+import json
 import random
 import struct
 import zlib
@@ -22,6 +23,7 @@ from convae_keras.compression.container import (
     InvalidFile,
     write_container,
 )
+from convae_keras.validation import set_limit
 
 pytestmark = pytest.mark.static
 
@@ -143,6 +145,34 @@ def test_invalid_files(content, message):
     with pytest.raises(InvalidFile) as error:
         load(content)
     assert message in str(error.value)
+
+
+def test_what_is_more_than_the_limit():
+    """Before anything is made of it; the same files are valid with a higher limit."""
+    names = [f"{i:0999}" for i in range(40)]
+    text = json.dumps(names).encode()
+    packed = zlib.compress(text)
+    many = header(images=5000, blocks=1) + part(BLOCK, 5000, 1, 1, 1, 0)
+    large = header(images=1, blocks=1) + part(BLOCK, 1, 600, 500, 1, 0)
+    long = header(images=40, blocks=1) + part(BLOCK, 40, 1, 1, 1, 0)
+    nothing, names = part(NAMES, 0, 0), part(NAMES, len(packed), len(text), data=packed)
+    for content, message in (
+        (many + nothing, "5,000 images, and the limit is 4,096"),
+        (large + nothing, "300,000 pixels, and the limit is 262,144"),
+        (long + names, f"{len(text):,} characters, and the limit is 32,768"),
+    ):
+        set_limit(1)
+        try:
+            with pytest.raises(InvalidFile, match=message):
+                load(content)
+        finally:
+            set_limit()
+        load(content)
+
+
+def test_images_are_counted_before_they_are_named():
+    with pytest.raises(InvalidFile, match="67,108,864 images, and the limit is 2,097"):
+        Container(io.BytesIO(header(images=2**26, blocks=1) + bytes(100)))
 
 
 @pytest.mark.parametrize("text", [b'["a"', b'{"a": 1}', b"[1]", b'["a", "b"]', b"\xff"])

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from helpers import use_policy
 
 from convae_keras.compression.layers import LIMIT, EntropyBottleneck, IntegerConv2D
 
@@ -29,7 +30,7 @@ def reference(x, layer):
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
 @pytest.mark.parametrize("size, channels", [(1, 5), (3, 64), (5, 8), (3, 115)])
 def test_convolution_is_integer_arithmetic(size, channels, policy):
-    keras.config.set_dtype_policy(policy)
+    use_policy(policy)
     random = np.random.RandomState(0)
     layer = IntegerConv2D(7, size, shift=9)
     x = random.randint(256, size=(2, 6, 5, channels)).astype("float32")
@@ -88,7 +89,7 @@ def rate(rate_weight, scale):
 
 @pytest.mark.parametrize("policy", ["float32", "mixed_float16"])
 def test_wide_codes_cost_more(policy):
-    keras.config.set_dtype_policy(policy)
+    use_policy(policy)
     assert rate(1, 0.1) < rate(1, 1) < rate(1, 3)
     assert rate(2, 1) == pytest.approx(2 * rate(1, 1))
     assert rate(0, 1) == 0

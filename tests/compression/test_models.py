@@ -6,7 +6,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from helpers import fewer
+from helpers import fewer, use_policy
 
 from convae_keras import load_pretrained, load_run, train
 from convae_keras.compression.bitstream import (
@@ -108,7 +108,7 @@ def layers_of(model):
 
 @pytest.mark.float32  # it sets the policy
 def test_it_trains_and_is_exact_in_half_precision():
-    keras.config.set_dtype_policy("mixed_float16")
+    use_policy("mixed_float16")
     x = np.random.RandomState(0).randint(256, size=(10, 8, 8, 1)).astype("uint8")
     codec = conv_codec((8, 8, 1), filters=(4,), code_filters=(), latent_dim=3, seed=0)
     assert keras.config.dtype_policy().name == "mixed_float16"
@@ -125,7 +125,7 @@ def test_it_trains_and_is_exact_in_half_precision():
 def test_the_policy_does_not_change_a_shipped_codec(digits):
     x, packed = digits.x_test[:20], []
     for policy in ("float32", "mixed_float16"):
-        keras.config.set_dtype_policy(policy)
+        use_policy(policy)
         packed.append(pack(load_pretrained("digits"), x, lossless=True))
     assert packed[0] == packed[1]
 

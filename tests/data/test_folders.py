@@ -1,15 +1,20 @@
 """Folders of images: every kind of file, every arrangement."""
 
+import os
+import struct
 import warnings
+import zlib
 
 import numpy as np
 import PIL
 import pytest
-from PIL import Image
+from helpers import differ
+from PIL import Image, ImageOps
 
 from convae_keras.data import folders
 from convae_keras.data import image_files as files
 from convae_keras.data.folders import read_folder
+from convae_keras.data.splits import SPLITS
 
 pytestmark = pytest.mark.static
 
@@ -39,14 +44,19 @@ def values(x):
 
 
 def together(parts):
-    return np.concatenate([parts[f"x_{split}"] for split in folders.SPLITS])
+    return np.concatenate([parts[f"x_{split}"] for split in SPLITS])
 
 
 def read_one(image, tmp_path, suffix, save_options=None, **options):
-    """One image after reading; three copies, since fewer cannot be split."""
-    for i in range(3):
-        save(image, tmp_path / f"{i}{suffix}", **(save_options or {}))
-    return read_folder(tmp_path, **options)["x_train"][0]
+    """One image after reading, beside two others: fewer cannot be split."""
+    path = tmp_path / f"0{suffix}"
+    save(image, path, **(save_options or {}))
+    with Image.open(path) as image:
+        size = ImageOps.exif_transpose(image).size[::-1]
+    for value in (1, 254):
+        save(np.full(size, value, "uint8"), tmp_path / f"{value}.png")
+    first = np.flatnonzero(np.random.RandomState(0).permutation(3) == 0)
+    return together(read_folder(tmp_path, **options))[first.item()]
 
 
 # --- kinds of files ----------------------------------------------------------
@@ -93,9 +103,7 @@ SIXTEEN_BITS = np.full((8, 12), 257 * 77)
         (SIXTEEN_BITS.astype("uint16"), ".png", (77, 77, 77)),
         (SIXTEEN_BITS.astype("uint16"), ".tif", (77, 77, 77)),
         (SIXTEEN_BITS.astype(">u2"), ".tif", (77, 77, 77)),
-        (SIXTEEN_BITS.astype("int32"), ".tif", (77, 77, 77)),
         (np.full((8, 12), 65535, "uint16"), ".png", (255, 255, 255)),
-        (np.full((8, 12), 100, "uint16"), ".png", (0, 0, 0)),
         pytest.param(FLAT.convert("YCbCr"), ".tif", GREEN, marks=PILLOW_13),
     ],
 )
@@ -110,9 +118,8 @@ def test_kinds(image, suffix, expected, color, tmp_path):
 
 def test_grey_is_grayscale(tmp_path):
     grayscale = read_one(FLAT, tmp_path, ".png", color="grayscale")
-    np.testing.assert_array_equal(
-        read_folder(tmp_path, color="grey")["x_val"][0], grayscale
-    )
+    grey = read_one(FLAT, tmp_path, ".png", color="grey")
+    np.testing.assert_array_equal(grey, grayscale)
 
 
 def test_pixels_that_fit_stay_as_they_are(tmp_path):
@@ -163,15 +170,20 @@ def test_a_photograph_decoded_at_a_smaller_size_looks_the_same(tmp_path):
         (["L", "L", "L"], 1),
         (["1", "LA", "I;16"], 1),
         (["L", "RGB", "L"], 3),
-        (["L", "P", "L"], 3),
+        (["L", "P", "L"], 1),
+        (["L", "colors", "L"], 3),
         (["L", "L", "CMYK"], 3),
     ],
 )
 def test_color_is_found(modes, channels, tmp_path):
     for i, mode in enumerate(modes):
-        image = Image.new("L", (5, 5)).convert("L" if mode == "I;16" else mode)
-        if mode == "I;16":
-            image = np.zeros((5, 5), "uint16")
+        image = Image.new("L", (5, 5), 50 * i)
+        if mode == "colors":
+            image = FLAT.resize((5, 5)).quantize(4)
+        elif mode == "I;16":
+            image = np.full((5, 5), 257 * 255, "uint16")
+        else:
+            image = image.convert(mode)
         save(image, tmp_path / f"{i}{'.tif' if mode == 'CMYK' else '.png'}")
     assert read_folder(tmp_path)["x_train"].shape == (1, 5, 5, channels)
 
@@ -195,7 +207,7 @@ def test_color_is_found(modes, channels, tmp_path):
 )
 def test_image_size(sizes, image_size, expected, tmp_path):
     for i, size in enumerate(sizes):
-        save(np.zeros(size, "uint8"), tmp_path / f"{i}.png")
+        save(np.full(size, i, "uint8"), tmp_path / f"{i}.png")
     parts = read_folder(tmp_path, image_size=image_size)
     assert together(parts).shape == (3, *expected, 1)
 
@@ -218,7 +230,7 @@ def test_fit(fit, left, top, tmp_path):
 def test_a_flat_folder_is_split(n, sizes, tmp_path):
     fill(tmp_path, [f"{i:03}.png" for i in range(n)])
     parts = read_folder(tmp_path)
-    assert tuple(len(parts[f"x_{split}"]) for split in folders.SPLITS) == sizes
+    assert tuple(len(parts[f"x_{split}"]) for split in SPLITS) == sizes
     assert sorted(values(together(parts))) == list(range(n))
     assert parts["y_train"] is parts["y_val"] is parts["y_test"] is None
     assert parts["class_names"] == ()
@@ -233,9 +245,7 @@ def test_the_order_is_drawn_from_the_seed(tmp_path):
     assert len({tuple(first), tuple(other), tuple(range(40))}) == 3
 
 
-SPLIT_NAMES = {
-    split: [f"{split}/{i}.png" for i in range(24)] for split in folders.SPLITS
-}
+SPLIT_NAMES = {split: [f"{split}/{i}.png" for i in range(24)] for split in SPLITS}
 
 
 @pytest.mark.parametrize(
@@ -250,7 +260,7 @@ SPLIT_NAMES = {
 def test_split_folders(given, sizes, tmp_path):
     fill(tmp_path, [name for split in given for name in SPLIT_NAMES[split]])
     parts = read_folder(tmp_path)
-    assert tuple(len(parts[f"x_{split}"]) for split in folders.SPLITS) == sizes
+    assert tuple(len(parts[f"x_{split}"]) for split in SPLITS) == sizes
     for number, split in enumerate(given):
         origin = {value // 24 for value in values(parts[f"x_{split}"])}
         assert origin == {number}
@@ -263,7 +273,7 @@ def test_nested_folders_are_labels(tmp_path):
     fill(tmp_path, names)
     parts = read_folder(tmp_path)
     assert parts["class_names"] == (".", "cat", "dog/big", "dog/small")
-    y = np.concatenate([parts[f"y_{split}"] for split in folders.SPLITS])
+    y = np.concatenate([parts[f"y_{split}"] for split in SPLITS])
     assert y.dtype == "int64"
     assert dict(zip(values(together(parts)), y.tolist(), strict=True)) == {
         **{0: 1, 1: 1, 2: 2, 3: 3, 4: 0}
@@ -283,15 +293,53 @@ def test_labels_inside_splits(tmp_path):
 
 def test_hidden_and_other_files_are_ignored(tmp_path):
     fill(tmp_path, ["a.png", "b.png", "c.png", ".hidden.png", ".thumbnails/d.png"])
-    (tmp_path / "notes.txt").write_text("not an image")
     assert sorted(values(together(read_folder(tmp_path)))) == [0, 1, 2]
 
 
-def test_images_beside_the_splits_are_left_out_with_a_warning(tmp_path):
-    fill(tmp_path, ["train/0.png", "val/1.png", "test/2.png", "cover.png", "x/y.png"])
-    with pytest.warns(UserWarning, match="Left out 2 images outside train/"):
+def test_other_kinds_of_files_are_named(tmp_path):
+    fill(tmp_path, ["a.png", "b.png", "c.gif"])
+    (tmp_path / "d.heic").write_bytes(b"anything")
+    with pytest.warns(UserWarning, match=r"1 of 4 files .*: d.heic \(not an image"):
+        assert sorted(values(together(read_folder(tmp_path)))) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("Train", "VAL", "Test"),
+        ("training", "validation", "testing"),
+        ("TRAIN", "valid"),
+    ],
+)
+def test_splits_by_their_usual_names(names, tmp_path):
+    fill(tmp_path, [f"{name}/{i}.png" for name in names for i in range(12)])
+    parts = read_folder(tmp_path)
+    for number, split in enumerate(SPLITS[: len(names)]):
+        assert {value // 12 for value in values(parts[f"x_{split}"])} == {number}
+    assert parts["class_names"] == ()
+    assert "splits as in the folder" in parts["about"]
+
+
+def test_a_class_may_be_called_train(tmp_path):
+    fill(tmp_path, [f"{name}/{i}.png" for name in ("bus", "train") for i in range(4)])
+    parts = read_folder(tmp_path)
+    assert parts["class_names"] == ("bus", "train")
+    assert len(together(parts)) == 8 and "splits drawn" in parts["about"]
+
+
+def test_splits_beside_other_images_are_classes_and_said(tmp_path):
+    fill(tmp_path, ["train/0.png", "val/1.png", "test/2.png", "x/3.png"])
+    message = "test, train, val are read as classes.*: 1 images .* such as x/3.png"
+    with pytest.warns(UserWarning, match=message):
         parts = read_folder(tmp_path)
-    assert values(together(parts)) == [0, 1, 2]
+    assert parts["class_names"] == ("test", "train", "val", "x")
+
+
+def test_copies_across_splits_are_named(tmp_path):
+    fill(tmp_path, ["train/0.png", "train/1.png", "val/2.png", "test/3.png"])
+    save(np.full((4, 4), 1, "uint8"), tmp_path / "test" / "copy.bmp")
+    with pytest.warns(UserWarning, match="1 images .*: test/copy.bmp = train/1.png$"):
+        read_folder(tmp_path)
 
 
 def test_splits_are_views(tmp_path):
@@ -299,14 +347,200 @@ def test_splits_are_views(tmp_path):
     parts = read_folder(tmp_path)
     whole = parts["x_train"].base
     assert whole.shape == (12, 4, 4, 1)
-    assert all(parts[f"x_{split}"].base is whole for split in folders.SPLITS)
+    assert all(parts[f"x_{split}"].base is whole for split in SPLITS)
 
 
-def test_a_linked_folder_is_read(tmp_path):
+# --- links, pipes ------------------------------------------------------------
+
+
+@pytest.fixture
+def linked(tmp_path):
+    """A folder with links to itself, to what it holds, and to what it does not."""
+    fill(tmp_path / "far", ["9.png"])
+    near = tmp_path / "near"
+    fill(near, ["0.png", "b/1.png", ".store/2.png"])
+    for name, target in {
+        "again.png": "0.png",
+        "a": "b",
+        "circle": ".",
+        "b/up": "..",
+        "stored.png": ".store/2.png",
+        "out": tmp_path / "far",
+        "out.png": tmp_path / "far" / "9.png",
+        "nowhere.png": "missing",
+    }.items():
+        (near / name).symlink_to(target)
+    return near
+
+
+def test_links_are_followed_once_and_inside_only(linked):
+    paths, skipped = files.image_paths(linked)
+    assert paths == ["0.png", "b/1.png", "stored.png"]
+    out = "a link that leads out of the folder"
+    again = "a link to what is there under another name"
+    expected = {"nowhere.png": "not a regular file", "out": out, "out.png": out}
+    assert skipped == expected | dict.fromkeys(
+        ["a", "again.png", "b/up", "circle"], again
+    )
+
+
+def test_the_folder_itself_may_be_a_link(tmp_path):
     fill(tmp_path / "far", [f"{i}.png" for i in range(3)])
-    (tmp_path / "near").mkdir()
-    (tmp_path / "near" / "train").symlink_to(tmp_path / "far")
+    (tmp_path / "near").symlink_to(tmp_path / "far")
     assert len(together(read_folder(tmp_path / "near"))) == 3
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_pipe_is_not_opened(tmp_path):
+    fill(tmp_path, ["a.png", "b.png", "c.png"])
+    os.mkfifo(tmp_path / "d.png")
+    with pytest.warns(UserWarning, match=r"d.png \(not a regular file\)$"):
+        read_folder(tmp_path)
+    with pytest.raises(ValueError, match="`source` must be a regular file"):
+        files.images_in(tmp_path / "d.png")
+
+
+# --- bits, signs, transparency -----------------------------------------------
+
+
+def tiff(path, samples, bits, photometric=1, sample_format=1):
+    """Writes a grayscale TIFF of one strip, whatever its tags say of the samples."""
+    height, width = samples.shape
+    if bits == 12:  # two samples in three bytes
+        left, right = samples.reshape(-1, 2).T
+        strip = np.stack([left >> 4, (left & 15) << 4 | right >> 8, right & 255], 1)
+        strip = strip.astype("uint8").tobytes()
+    else:
+        strip = samples.astype(f"<{'ui'[sample_format - 1]}{bits // 8}").tobytes()
+    tags = {256: width, 257: height, 258: bits, 259: 1, 262: photometric, 273: 8}
+    tags |= {277: 1, 278: height, 279: len(strip), 339: sample_format}
+    entries = [struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags.items()]
+    end = struct.pack("<H", len(tags)) + b"".join(entries) + bytes(4)
+    path.write_bytes(b"II*\0" + struct.pack("<I", 8 + len(strip)) + strip + end)
+
+
+RAMP = np.linspace(0, 1, 96).reshape(8, 12)
+LEVELS = np.rint(RAMP * 255)[..., None]
+
+
+def read_ramps(tmp_path, samples, bits, photometric=1, sample_format=1, **options):
+    for i, each in enumerate((samples, samples[::-1], samples[:, ::-1])):
+        tiff(tmp_path / f"{i}.tif", each, bits, photometric, sample_format)
+    parts = read_folder(tmp_path, **options)
+    order = np.random.RandomState(0).permutation(3)
+    return together(parts)[np.flatnonzero(order == 0).item()]
+
+
+@pytest.mark.parametrize(
+    "bits, photometric", [(8, 0), (8, 1), (12, 1), (16, 0), (16, 1)]
+)
+def test_bits_and_photometric_are_the_files_own(bits, photometric, tmp_path):
+    samples = np.rint(RAMP * (2**bits - 1)).astype(int)
+    x = read_ramps(tmp_path, samples, bits, photometric)
+    expected = 255 - LEVELS if photometric == 0 else LEVELS
+    assert differ(x, expected).max() <= 1
+
+
+@pytest.mark.parametrize("bits, sample_format", [(16, 2), (32, 2), (32, 1)])
+def test_samples_without_a_known_white(bits, sample_format, tmp_path):
+    samples = np.rint(RAMP * 1000).astype(int)
+    with (
+        pytest.warns(UserWarning, match="values from 0 to 1000, and the file does not"),
+        pytest.raises(ValueError, match="must contain readable images"),
+    ):
+        read_ramps(tmp_path, samples, bits, 1, sample_format)
+    x = read_ramps(tmp_path, samples, bits, 1, sample_format, white=1000)
+    assert differ(x, LEVELS).max() <= 1
+
+
+@pytest.mark.parametrize("low, high", [(-5, 900), (0, 1200)])
+def test_samples_beyond_black_or_white_are_not_clipped(low, high, tmp_path):
+    samples = np.rint(low + RAMP * (high - low)).astype(int)
+    with (
+        pytest.warns(UserWarning, match=f"from {low} to {high}, where white is 1000"),
+        pytest.raises(ValueError, match="must contain readable images"),
+    ):
+        read_ramps(tmp_path, samples, 16, 1, 2, white=1000)
+
+
+def test_twelve_bits_in_sixteen_are_said(tmp_path):
+    samples = np.rint(RAMP * 4095).astype(int)
+    with pytest.warns(UserWarning, match="3 files .* above 4095 of 65535.*white=4095"):
+        read_ramps(tmp_path, samples, 16)
+    assert differ(read_ramps(tmp_path, samples, 16, white=4095), LEVELS).max() <= 1
+
+
+def test_dark_files_beside_a_bright_one_are_as_they_are(tmp_path):
+    fill(tmp_path, ["a.png", "b.png"])
+    save(np.full((4, 4), 600, "uint16"), tmp_path / "dark.png")
+    save(np.full((4, 4), 60000, "uint16"), tmp_path / "bright.png")
+    assert sorted(values(together(read_folder(tmp_path)))) == [0, 1, 2, 233]
+
+
+def colors_of_16_bits(path, value, transparent=None):
+    """Writes an RGB PNG of 16 bits and 4 x 4 pixels, which Pillow cannot."""
+    rows = (b"\0" + struct.pack(">3H", *value) * 4) * 4
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", 4, 4, 16, 2, 0, 0, 0))]
+    chunks += [(b"tRNS", struct.pack(">3H", *transparent))] if transparent else []
+    chunks += [(b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    data = b"\x89PNG\r\n\x1a\n"
+    for kind, body in chunks:
+        crc = struct.pack(">I", zlib.crc32(kind + body))
+        data += struct.pack(">I", len(body)) + kind + body + crc
+    path.write_bytes(data)
+
+
+def test_colors_of_16_bits(tmp_path):
+    for i in range(3):
+        colors_of_16_bits(tmp_path / f"{i}.png", (257 * 200, 0, 257 * i))
+    assert together(read_folder(tmp_path))[:, 0, 0, 0].tolist() == [200] * 3
+    for i in range(3):
+        colors_of_16_bits(tmp_path / f"{i}.png", (4000, 0, 256 * i))
+    with pytest.warns(UserWarning, match="white=4095"):
+        read_folder(tmp_path)
+    fill(tmp_path, ["1.png", "2.png", "3.png"])
+    for options, transparent in (({"white": 4095}, None), ({}, (4000, 0, 0))):
+        colors_of_16_bits(tmp_path / "0.png", (4000, 0, 0), transparent)
+        with pytest.warns(UserWarning, match="0.png .colors of 16 bits"):
+            read_folder(tmp_path, color="rgb", **options)
+
+
+@pytest.mark.parametrize("background, shown", [("white", 255), ("#500000", 80)])
+def test_background(background, shown, tmp_path):
+    alpha = np.zeros((8, 12), "uint8")
+    alpha[:, 6:] = 255
+    image = Image.merge("RGBA", [*FLAT.split(), Image.fromarray(alpha)])
+    x = read_one(image, tmp_path, ".png", background=background)
+    assert x[0, 0, 0] == shown and tuple(x[0, 11]) == GREEN
+
+
+def test_one_transparent_value_of_16_bits(tmp_path):
+    pixels = np.full((4, 4), 257 * 9, "uint16")
+    pixels[0] = 257 * 9 + 1
+    fill(tmp_path, ["1.png"])
+    save(np.full((4, 4), 65535, "uint16"), tmp_path / "2.png")
+    save(pixels, tmp_path / "0.png", transparency=257 * 9)
+    x = together(read_folder(tmp_path, background="#646464"))
+    assert sorted(x[:, 1, 0, 0].tolist()) == [0, 100, 255]
+    assert sorted(x[:, 0, 0, 0].tolist()) == [0, 9, 255]
+
+
+def test_white_strokes_on_nothing_are_refused(tmp_path):
+    for i in range(3):
+        strokes = np.random.default_rng(i).random((8, 12)) > 0.7
+        alpha = Image.fromarray(strokes.astype("uint8") * 255)
+        white = [Image.new("L", (12, 8), 255)] * 3
+        save(Image.merge("RGBA", [*white, alpha]), tmp_path / f"{i}.png")
+    with pytest.raises(ValueError, match="All pixels are 255 .*`background` 'white'"):
+        read_folder(tmp_path)
+    assert together(read_folder(tmp_path, background="black")).max() == 255
+
+
+def test_the_summary_says_what_the_files_are(tmp_path):
+    fill(tmp_path, ["0.png", "1.png", "2.jpg"])
+    save(np.full((4, 4), 65535, "uint16"), tmp_path / "3.tif")
+    expected = "2 PNG of 8 bits, 1 JPEG of 8 bits, 1 TIFF of 16 bits, pixels 0 to 255"
+    assert read_folder(tmp_path)["about"] == f"{expected}, splits drawn"
 
 
 # --- what cannot be read -----------------------------------------------------
@@ -335,7 +569,7 @@ def floating_point(path):
         (cut_short, "bad.bmp"),
         (lambda path: path.write_text("hello"), "bad.png"),
         (lambda path: path.write_bytes(b""), "bad.jpg"),
-        (lambda path: save(FLAT, path, format="GIF"), "bad.png"),
+        (lambda path: save(FLAT, path, format="PPM"), "bad.png"),
         (a_bomb, "bad.png"),
         (floating_point, "bad.tif"),
     ],
@@ -344,10 +578,23 @@ def test_a_broken_file_is_named_and_skipped(break_file, name, tmp_path, monkeypa
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40 * 40)
     fill(tmp_path, [f"{i:02}.png" for i in range(20)])
     break_file(tmp_path / name)
-    message = rf"Skipped 1 of 21 images in '.*': {name} \(\w+\)$"
+    message = rf"Skipped 1 of 21 files in '.*': {name} \([^)].+\)$"
     with pytest.warns(UserWarning, match=message):
         parts = read_folder(tmp_path, image_size=4)
     assert sorted(values(together(parts))) == list(range(20))
+
+
+def test_a_file_that_is_cut_short_decides_nothing(tmp_path):
+    fill(tmp_path, [f"{i:02}.png" for i in range(20)])
+    pixels = np.random.default_rng(0).integers(0, 256, (90, 120, 3), "uint8")
+    for name in ("bad.jpg", "class/bad.png", "test/bad.tif"):
+        save(pixels, tmp_path / name)
+        data = (tmp_path / name).read_bytes()
+        (tmp_path / name).write_bytes(data[: len(data) // 2])
+    with pytest.warns(UserWarning, match="Skipped 3 of 23"):
+        parts = read_folder(tmp_path)
+    assert together(parts).shape == (20, 4, 4, 1)
+    assert parts["class_names"] == () and parts["y_train"] is None
 
 
 def test_many_broken_files_leave_no_gaps(tmp_path):
@@ -357,11 +604,12 @@ def test_many_broken_files_leave_no_gaps(tmp_path):
         (tmp_path / name).write_text("hello")
     with pytest.warns(UserWarning) as caught:
         parts = read_folder(tmp_path)
-    (message,) = [str(warning.message) for warning in caught]
-    assert "Skipped 20 of 60" in message and message.endswith(", …")
-    assert sum(name in message for name in broken) == 10
+    (warning,) = [each.message for each in caught]
+    assert all(name in str(warning) for name in broken)
+    assert "Skipped 20 of 60" in warning.short and warning.short.endswith(", …")
+    assert sum(name in warning.short for name in broken) == 10
     x = values(together(parts))
-    y = np.concatenate([parts[f"y_{split}"] for split in folders.SPLITS])
+    y = np.concatenate([parts[f"y_{split}"] for split in SPLITS])
     assert sorted(x) == [i for i in range(60) if i % 3]
     assert y.tolist() == [value // 30 for value in x]
 
@@ -379,7 +627,6 @@ def test_none_left(tmp_path):
     "names, message",
     [
         ([], "`folder` must"),
-        (["a.gif"], "`folder` must"),
         (["a.png"], "at least 3 images.*Received: 1 in"),
         (["a.png", "b.png"], "at least 3 images.*Received: 2 in"),
         (["train/a.png", "val/b.png"], "at least 2 images.*Received: 1 in"),
@@ -414,6 +661,11 @@ def test_no_folder(name, tmp_path):
         ({"image_size": "64"}, "`image_size` must be .*Received: '64'"),
         ({"image_size": (3, -1)}, "`image_size` must be .*Received: "),
         ({"image_size": (3, 4, 5)}, "`image_size` must be .*Received: "),
+        ({"image_size": True}, "`image_size` must be .*Received: True"),
+        ({"white": 0}, "`white` must be .*Received: 0"),
+        ({"white": "255"}, "`white` must be .*Received: '255'"),
+        ({"background": "no such color"}, "`background` must be .*'no such color'"),
+        ({"background": 3}, "`background` must be .*Received: 3"),
     ],
 )
 def test_bad_options(options, message, tmp_path):
@@ -451,7 +703,7 @@ def test_on_the_disk_and_in_memory_are_the_same(tmp_path, monkeypatch):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         in_memory = read_folder(tmp_path)
-        monkeypatch.setattr(folders, "MEMORY_LIMIT", 18 * 16 - 1)
+        monkeypatch.setattr(folders, "MEMORY_LIMIT", 17 * 16 - 1)
         on_disk = read_folder(tmp_path)
     assert isinstance(on_disk["x_val"], np.memmap)
     assert not isinstance(in_memory["x_val"], np.memmap)

@@ -191,7 +191,8 @@ def test_npz_with_a_validation_set(npz, pixels):
 def test_folder(photos):
     images = load_images(photos, image_size=(4, 6), color="rgb", seed=3)
     assert str(images) == (
-        "photos: 21 training, 1 validation and 2 test images of 4 x 6 x 3, 2 classes"
+        "photos: 21 training, 1 validation and 2 test images of 4 x 6 x 3, 2 classes "
+        "(24 PNG of 8 bits, pixels 0 to 23, splits drawn)"
     )
     assert images.class_names == ("a", "b")
     # `photos` writes the even numbers into "a".

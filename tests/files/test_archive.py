@@ -1,6 +1,8 @@
 """Image files in a `.cae` file: unchanged, or refused by name."""
 
+import errno
 import json
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,7 @@ from convae_keras import load_pretrained
 from convae_keras.compression.bitstream import pack
 from convae_keras.compression.container import Block, InvalidFile, write_container
 from convae_keras.compression.models import conv_codec
-from convae_keras.files import archive
+from convae_keras.files import archive, batches
 from convae_keras.files.archive import compress, decompress, describe
 from convae_keras.saving import fingerprint
 
@@ -42,7 +44,7 @@ def read_all(folder):
 def test_a_folder_lossless(codec, pictures, tmp_path):
     count, skipped = compress(codec, pictures, tmp_path / "a.cae", lossless=True)
     assert (count, skipped) == (10, {})
-    assert decompress(codec, tmp_path / "a.cae", tmp_path / "out") == 10
+    assert decompress(codec, tmp_path / "a.cae", tmp_path / "out") == (10, {})
     before, after = read_all(pictures), read_all(tmp_path / "out")
     assert before.keys() == after.keys() and "more/3" in after
     for name, image in before.items():
@@ -51,7 +53,7 @@ def test_a_folder_lossless(codec, pictures, tmp_path):
 
 
 def test_an_array(codec, digits, tmp_path, monkeypatch):
-    monkeypatch.setattr(archive, "BLOCK_IMAGES", 64)
+    monkeypatch.setattr(batches, "BLOCK_IMAGES", 64)
     np.save(tmp_path / "x.npy", digits.x_test[:200, ..., 0])
     compress(codec, tmp_path / "x.npy", tmp_path / "a.cae", lossless=True)
     compress(codec, tmp_path / "x.npy", tmp_path / "b.cae")
@@ -78,10 +80,10 @@ def test_skipped_images_are_named(codec, pictures, tmp_path):
     (pictures / "broken.png").write_bytes(b"no image")
     pages = [Image.new("L", (28, 28), value) for value in (0, 99)]
     pages[0].save(pictures / "pages.tif", save_all=True, append_images=pages[1:])
-    with pytest.warns(UserWarning, match="Skipped 5 of 15 images") as caught:
+    with pytest.warns(UserWarning, match="Skipped 5 of 15 files") as caught:
         count, skipped = compress(codec, pictures, tmp_path / "a.cae", lossless=True)
     # JAX has warnings of its own.
-    ours = [w for w in caught if "images" in str(w.message)]
+    ours = [w for w in caught if "Skipped" in str(w.message)]
     assert count == 10 and len(ours) == 1
     assert skipped["wide.png"] == "30 x 28, not 28 x 28 (width x height)"
     assert "mode RGB" in skipped["red.png"] and "mode LA" in skipped["clear.png"]
@@ -123,10 +125,113 @@ def test_nothing_is_overwritten_without_overwrite(codec, pictures, tmp_path):
     with pytest.raises(ValueError, match="overwrite"):
         compress(codec, pictures, tmp_path / "a.cae")
     compress(codec, pictures, tmp_path / "a.cae", overwrite=True)
+    for name in ("out", "x.npy"):
+        decompress(codec, tmp_path / "a.cae", tmp_path / name)
+    (tmp_path / "out" / "more" / "3.png").write_text("precious")
+    for name in ("out", "x.npy"):
+        with pytest.raises(ValueError, match="overwrite"):
+            decompress(codec, tmp_path / "a.cae", tmp_path / name)
+    assert (tmp_path / "out" / "more" / "3.png").read_text() == "precious"
+    for name in ("out", "x.npy"):
+        found = decompress(codec, tmp_path / "a.cae", tmp_path / name, overwrite=True)
+        assert found == (10, {})
+    assert "more/3" in read_all(tmp_path / "out")
+
+
+@pytest.mark.parametrize("skip_existing", [False, True])
+def test_a_folder_that_was_stopped_goes_on(
+    skip_existing, codec, pictures, tmp_path, monkeypatch
+):
+    """Blocks of which all files are there are not unpacked for nothing."""
+    monkeypatch.setattr(batches, "BLOCK_IMAGES", 4)
+    compress(codec, pictures, tmp_path / "a.cae")
     decompress(codec, tmp_path / "a.cae", tmp_path / "out")
-    with pytest.raises(ValueError, match="overwrite"):
+    whole = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*.png")}
+    for name in ("6.png", "8.png"):
+        (tmp_path / "out" / name).unlink()
+    unpacked, work = [], archive.unpack
+
+    def count(*arguments):
+        unpacked.append(arguments)
+        return work(*arguments)
+
+    monkeypatch.setattr(archive, "unpack", count)
+    with pytest.warns(UserWarning, match="8 of 10 files were there already"):
+        found = decompress(
+            codec,
+            tmp_path / "a.cae",
+            tmp_path / "out",
+            skip_existing=skip_existing,
+        )
+    assert found == (10, {})
+    assert {path: path.read_bytes() for path in whole} == whole
+    if skip_existing:
+        assert len(unpacked) < 3
+        with pytest.warns(UserWarning, match="10 of 10 files were there already"):
+            decompress(codec, tmp_path / "a.cae", tmp_path / "out", skip_existing=True)
+        assert len(unpacked) < 3
+
+
+def test_an_array_that_exists_is_left_alone_on_request(codec, pictures, tmp_path):
+    compress(codec, pictures, tmp_path / "a.cae")
+    (tmp_path / "x.npy").write_text("precious")
+    with pytest.warns(UserWarning, match="1 of 1 files were there already"):
+        decompress(codec, tmp_path / "a.cae", tmp_path / "x.npy", skip_existing=True)
+    assert (tmp_path / "x.npy").read_text() == "precious"
+
+
+def test_names_that_a_disk_does_not_have(codec, digits, tmp_path, capsys):
+    """Each other image comes out."""
+    names = ["a.png", "NUL.png", "./a.png", "d/" * 300 + "b.png", "\ud800", "z.png"]
+    x = digits.x_test[:6]
+    block = Block(*x.shape, pack(codec, x, True))
+    model = fingerprint(codec)
+    write_container(tmp_path / "a.cae", "lossless", model, [block], names)
+    with pytest.warns(UserWarning, match="Skipped 4 of 6 files.*NUL"):
+        count, skipped = decompress(codec, tmp_path / "a.cae", tmp_path / "out")
+    assert count == 2 and [*skipped] == names[1:5]
+    found = read_all(tmp_path / "out")
+    assert [*found] == ["a", "z"]
+    np.testing.assert_array_equal(found["z"], x[5, ..., 0])
+    codec.save(tmp_path / "model.keras")
+    command = ["decompress", str(tmp_path), str(tmp_path / "a.cae")]
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        assert main([*command, str(tmp_path / "again"), "--json"]) == 1
+    printed = capsys.readouterr()
+    assert "NUL.png" in printed.err
+    assert len(json.loads(printed.out.splitlines()[-1])["skipped"]) == 4
+
+
+def test_a_full_disk_stops_at_the_first_file(codec, pictures, tmp_path, monkeypatch):
+    tries = []
+
+    def fill(self, data):
+        tries.append(self)
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    compress(codec, pictures, tmp_path / "a.cae")
+    monkeypatch.setattr(Path, "write_bytes", fill)
+    with pytest.raises(OSError, match="0.png could not be written: No space"):
         decompress(codec, tmp_path / "a.cae", tmp_path / "out")
-    decompress(codec, tmp_path / "a.cae", tmp_path / "out", overwrite=True)
+    assert len(tries) == 1 and not (tmp_path / "out").exists()
+
+
+def test_second_writers_are_refused(codec, pictures, tmp_path, monkeypatch):
+    """Of one .cae file; another file in the same folder is no matter."""
+    packed, work, second = tmp_path / "a.cae", archive.pack, []
+
+    def meanwhile(*arguments):
+        if not second:
+            second.append(True)
+            with pytest.raises(ValueError, match="another process .*a.cae"):
+                compress(codec, pictures, packed)
+            compress(codec, pictures, tmp_path / "b.cae")
+        return work(*arguments)
+
+    monkeypatch.setattr(archive, "pack", meanwhile)
+    compress(codec, pictures, packed)
+    assert packed.read_bytes() == (tmp_path / "b.cae").read_bytes()
 
 
 def test_an_interrupted_write_leaves_nothing(codec, pictures, tmp_path, monkeypatch):
@@ -149,13 +254,6 @@ def test_names_that_lead_out(codec, digits, tmp_path, name):
     with pytest.raises(InvalidFile, match="leads out"):
         decompress(codec, tmp_path / "a.cae", tmp_path / "out")
     assert not (tmp_path / "out").exists()
-
-
-def test_names_that_differ_in_their_suffix():
-    found = archive._paths_inside(archive.Path("out"), ["a.png", "a.jpg"])
-    assert [path.name for path in found] == ["a.png.png", "a.jpg.png"]
-    with pytest.raises(InvalidFile, match="the same name"):
-        archive._paths_inside(archive.Path("out"), ["a.png", "a.png"])
 
 
 @pytest.mark.parametrize(
@@ -219,7 +317,7 @@ def test_many_images_need_a_folder(codec, pictures, tmp_path):
 
 
 def test_nothing_is_written_of_a_corrupted_file(codec, digits, tmp_path, monkeypatch):
-    monkeypatch.setattr(archive, "BLOCK_IMAGES", 4)
+    monkeypatch.setattr(batches, "BLOCK_IMAGES", 4)
     np.save(tmp_path / "x.npy", digits.x_test[:10])
     compress(codec, tmp_path / "x.npy", tmp_path / "a.cae")
     data = bytearray((tmp_path / "a.cae").read_bytes())
@@ -270,3 +368,38 @@ def test_files_of_an_earlier_version(name, tmp_path):
     found = describe(FIXTURES / f"{name}.cae")
     assert found["mode"] == ("lossless" if "lossless" in name else "lossy")
     assert found["names"] == [f"{i}.png" for i in range(5)]
+
+
+@pytest.mark.parametrize("lossless", [False, True])
+def test_data_that_no_codec_wrote(lossless, codec, tmp_path):
+    """Right checksums around noise: images, or an error that names the file."""
+    path, random = tmp_path / "a.cae", np.random.default_rng(0)
+    mode, refused = "lossless" if lossless else "lossy", 0
+    for size in (0, 4, 7, 400, 400, 4000):
+        block = Block(3, 28, 28, 1, random.bytes(size))
+        write_container(path, mode, fingerprint(codec), [block], ["a", "b", "c"])
+        try:
+            decompress(codec, path, tmp_path / "x.npy", overwrite=True)
+        except InvalidFile as error:
+            assert str(path) in str(error)
+            refused += 1
+    assert refused
+
+
+def test_an_array_that_promises_more_than_it_holds(codec, tmp_path):
+    path = tmp_path / "x.npy"
+    np.save(path, np.zeros((2, 28, 28), "uint8"))
+    whole = path.read_bytes()
+    for shape in (
+        "(99999999, 28, 28)",
+        "(-2, 28, -28)",
+        "(True, 28, 28)",
+        "(3, 28, 28)",
+    ):
+        old, new = "(2, 28, 28), }", f"{shape}, }}"
+        width = max(len(old), len(new))
+        old, new = (text.ljust(width).encode() for text in (old, new))
+        assert old in whole
+        path.write_bytes(whole.replace(old, new))
+        with pytest.raises(ValueError, match="`source` must be .*x.npy"):
+            compress(codec, path, tmp_path / "a.cae")

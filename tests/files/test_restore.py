@@ -1,14 +1,17 @@
 """Image files through a model: nothing lost, nothing half written."""
 
+import errno
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
 from helpers import differ, fixed, negative, twice
-from PIL import Image, ImageCms, ImageOps
+from PIL import Image, ImageCms, ImageColor, ImageOps
 
 from convae_keras.files import restore as module
 from convae_keras.files.restore import apply
+from convae_keras.tiling import restore
 
 
 def noise(*shape):
@@ -117,7 +120,7 @@ def with_alpha(mode):
     alpha[:, :7] = 51 if mode != "P" else 0
     if mode == "P":
         image = Image.new("P", (14, 9), 1)
-        image.putpalette([200, 100, 50, 10, 20, 30])
+        image.putpalette([200, 100, 50, 110, 120, 130])
         image.paste(0, (0, 0, 7, 9))
         image.info["transparency"] = 0
         return image, alpha
@@ -146,8 +149,9 @@ def test_alpha_of_a_palette_stays(tmp_path):
     assert found.mode == "RGBA"
     np.testing.assert_array_equal(found.getchannel("A"), alpha)
     colors = np.asarray(found)[..., :3]
-    assert colors[0, 0].tolist() == [55, 155, 205]
-    assert colors[0, -1].tolist() == [245, 235, 225]
+    # What is under full transparency is not seen, and must not show at the edge.
+    assert colors[0, 0].tolist() == [145, 135, 125]
+    assert colors[0, -1].tolist() == [145, 135, 125]
 
 
 def test_alpha_grows_with_the_image(tmp_path):
@@ -181,12 +185,19 @@ def test_other_kinds_come_out_as_grayscale_or_color(image, name, mode, tmp_path)
     assert differ(np.asarray(found)[4, 4], expected).max() <= 4
 
 
-def test_alpha_in_a_format_that_has_none(tmp_path):
-    image, _ = with_alpha("RGBA")
-    source = save(image, tmp_path / "a.png")
-    with pytest.raises(ValueError, match="a.png could not be restored: .*JPEG"):
-        apply(negative(), source, tmp_path / "b.jpg")
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.png"]
+@pytest.mark.parametrize("mode", ["RGBA", "LA"])
+@pytest.mark.parametrize("color", ["white", "black", "#ff0000"])
+def test_alpha_in_a_format_that_has_none(color, mode, tmp_path):
+    """It is laid on a background."""
+    channels = len(mode) - 1
+    image = Image.fromarray(np.full((16, 32, channels), 255, "uint8").squeeze())
+    image.putalpha(Image.new("L", (32, 16), 0))
+    image.paste((255,) * len(mode), (16, 0, 32, 16))
+    source, target = save(image, tmp_path / "a.png"), tmp_path / "b.jpg"
+    apply(negative(channels), source, target, background=color)
+    found = np.asarray(opened(target).convert("RGB"))
+    assert differ(found[8, 4], ImageColor.getrgb(color)).max() < 4
+    assert differ(found[8, 28], (0, 0, 0)).max() < 4
 
 
 # --- where files go ---------------------------------------------------
@@ -194,11 +205,10 @@ def test_alpha_in_a_format_that_has_none(tmp_path):
 
 @pytest.fixture
 def album(tmp_path):
-    """A folder of five images in sub-folders, and a text."""
+    """A folder of five images in sub-folders."""
     names = ["a.png", "b.jpg", "train/a.png", "test/deep/er/c.webp", "d.bmp"]
     for name in names:
         save(noise(9, 14), tmp_path / "album" / name)
-    (tmp_path / "album" / "notes.txt").write_text("no image")
     return tmp_path / "album"
 
 
@@ -211,7 +221,7 @@ def test_a_folder_keeps_names_and_folders(album, tmp_path):
     written, skipped = apply(negative(), album, str(target))
     found = files(target)
     assert skipped == {} and found == sorted(p.relative_to(target) for p in written)
-    assert found == [path for path in files(album) if path.suffix != ".txt"]
+    assert found == files(album)
     expected = 255 - np.asarray(opened(album / "train" / "a.png"))
     np.testing.assert_array_equal(opened(target / "train" / "a.png"), expected)
 
@@ -237,24 +247,83 @@ def test_a_file_may_change_its_format(album, tmp_path):
     assert opened(path).format == "TIFF" and path.name == "b.tif"
 
 
-def test_nothing_is_overwritten(album, tmp_path, monkeypatch):
-    """Checked before any work."""
+def test_nothing_is_overwritten(album, tmp_path):
+    """Checked before anything is written."""
     target = tmp_path / "out"
     (target / "train").mkdir(parents=True)
     (target / "train" / "a.png").write_text("precious")
-    with monkeypatch.context() as patch:
-        patch.setattr(module, "restore", lambda *_: pytest.fail("started"))
-        for source, where in [(album, target), (album / "a.png", target / "train")]:
-            message = r"`destination` must be files that do not exist.*train/a\.png"
-            with pytest.raises(ValueError, match=message):
-                apply(negative(), source, where)
-        with pytest.raises(ValueError, match="`destination` must be files that"):
-            apply(negative(), album, album)
+    for source, where in [(album, target), (album / "a.png", target / "train")]:
+        message = r"`destination` must be files that do not exist.*train/a\.png"
+        with pytest.raises(ValueError, match=message):
+            apply(negative(), source, where)
+    with pytest.raises(ValueError, match="`destination` must be files that"):
+        apply(negative(), album, album)
     assert files(target) == [(target / "train" / "a.png").relative_to(target)]
     assert (target / "train" / "a.png").read_text() == "precious"
     written, _ = apply(negative(), album, target, overwrite=True)
     assert len(written) == 5
     assert opened(target / "train" / "a.png").size == (14, 9)
+
+
+def times(folder):
+    return {path: (folder / path).stat().st_mtime_ns for path in files(folder)}
+
+
+@pytest.mark.parametrize("skip_existing", [False, True])
+def test_a_folder_that_was_stopped_goes_on(skip_existing, album, tmp_path, monkeypatch):
+    target, whole = tmp_path / "out", tmp_path / "whole"
+    apply(negative(), album, whole)
+    calls = []
+
+    def stop(model, pixels):
+        calls.append(pixels)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return restore(model, pixels)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "restore", stop)
+        with pytest.raises(KeyboardInterrupt):
+            apply(negative(), album, target)
+    before = times(target)
+    assert len(before) == 2
+    with pytest.warns(UserWarning, match="2 of 5 files were there already"):
+        written, skipped = apply(negative(), album, target, skip_existing=skip_existing)
+    assert len(written) == 3 and skipped == {}
+    assert before.items() <= times(target).items()
+    for path in files(whole):
+        assert (target / path).read_bytes() == (whole / path).read_bytes()
+    assert files(target) == files(whole)
+
+
+def test_existing_files_are_left_alone_on_request(album, tmp_path, monkeypatch):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "a.png").write_text("precious")
+    with pytest.warns(UserWarning, match="1 of 5 files were there already"):
+        written, _ = apply(negative(), album, tmp_path / "out", skip_existing=True)
+    assert len(written) == 4
+    monkeypatch.setattr(module, "restore", lambda *_: pytest.fail("started"))
+    for source in (album, album / "a.png"):
+        with pytest.warns(UserWarning, match="were there already"):
+            found = apply(negative(), source, tmp_path / "out", skip_existing=True)
+        assert found == ([], {})
+    assert (tmp_path / "out" / "a.png").read_text() == "precious"
+    with pytest.raises(ValueError, match="`overwrite` and `skip_existing`"):
+        apply(negative(), album, tmp_path, overwrite=True, skip_existing=True)
+
+
+def test_a_second_writer_is_refused(album, tmp_path, monkeypatch):
+    second = []
+
+    def meanwhile(model, pixels):
+        if not second:
+            second.append(True)
+            with pytest.raises(ValueError, match="another process is writing"):
+                apply(model, album, tmp_path / "out")
+        return restore(model, pixels)
+
+    monkeypatch.setattr(module, "restore", meanwhile)
+    assert len(apply(negative(), album, tmp_path / "out")[0]) == 5
 
 
 def test_an_image_may_be_replaced_by_its_restoration(album):
@@ -269,7 +338,8 @@ def test_a_broken_file_in_a_folder_is_skipped_and_named(content, album, tmp_path
     content = whole[: len(whole) // 2] if content is None else content
     (album / "train" / "a.png").write_bytes(content)
     with pytest.warns(
-        UserWarning, match=r"Skipped 1 of 5 images in .*: .*train/a.png \(\w+: .*\)$"
+        UserWarning,
+        match=r"Skipped 1 of 5 files in .*: .*train/a.png \((not one of|image).*\)$",
     ):
         written, skipped = apply(negative(), album, tmp_path / "out")
     assert [*skipped] == [str(album / "train" / "a.png")]
@@ -282,7 +352,7 @@ def test_a_broken_file_in_a_folder_is_skipped_and_named(content, album, tmp_path
 
 def test_images_that_do_not_fit_the_model_are_skipped(album, tmp_path):
     save(noise(12, 16), album / "fits.png")
-    with pytest.warns(UserWarning, match="Skipped 5 of 6 images"):
+    with pytest.warns(UserWarning, match="Skipped 5 of 6 files"):
         written, skipped = apply(fixed(), album, tmp_path / "out")
     assert written == [tmp_path / "out" / "fits.png"]
     assert all("must be 12 x 16 x 1" in why for why in skipped.values())
@@ -344,35 +414,92 @@ def test_hidden_files_are_ignored(album, tmp_path):
     assert len(apply(negative(), album, tmp_path / "out")[0]) == 5
 
 
-def test_a_save_that_is_interrupted_leaves_no_file(album, tmp_path, monkeypatch):
-    work = Image.Image.save
+def test_what_is_no_image_is_named(album, tmp_path):
+    (album / "notes.txt").write_text("no image")
+    with pytest.warns(UserWarning, match="Skipped 1 of 6 files"):
+        written, skipped = apply(negative(), album, tmp_path / "out")
+    assert len(written) == 5 and [*skipped] == [str(album / "notes.txt")]
 
-    def half(self, path, *args, **kwargs):
-        work(self, path, *args, **kwargs)
-        content = path.read_bytes()
-        path.write_bytes(content[: len(content) // 2])
+
+def test_a_save_that_is_interrupted_leaves_no_file(album, tmp_path, monkeypatch):
+    work = Path.write_bytes
+
+    def half(self, data):
+        work(self, data[: len(data) // 2])
         raise KeyboardInterrupt
 
     target = tmp_path / "out" / "a.png"
     with monkeypatch.context() as patch:
-        patch.setattr(Image.Image, "save", half)
+        patch.setattr(Path, "write_bytes", half)
         with pytest.raises(KeyboardInterrupt):
             apply(negative(), album / "a.png", target)
-    assert files(tmp_path / "out") == []
+    assert not (tmp_path / "out").exists()
     apply(negative(), album / "a.png", target)
     expected = target.read_bytes()
     with monkeypatch.context() as patch:  # nor does it spoil what stood there
-        patch.setattr(Image.Image, "save", half)
+        patch.setattr(Path, "write_bytes", half)
         with pytest.raises(KeyboardInterrupt):
             apply(twice(), album / "a.png", target, overwrite=True)
     assert target.read_bytes() == expected and len(files(tmp_path / "out")) == 1
 
 
-def test_a_full_disk_is_named(album, tmp_path, monkeypatch):
-    def fill(self, path, *args, **kwargs):
-        raise OSError(28, "No space left on device")
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EFBIG, errno.EACCES])
+def test_a_full_disk_stops_at_the_first_file(number, album, tmp_path, monkeypatch):
+    work, tries = Path.write_bytes, []
 
-    monkeypatch.setattr(Image.Image, "save", fill)
-    with pytest.raises(ValueError, match="Skipped 5 of 5 images.*No space left"):
+    def fill(self, data):
+        tries.append(self)
+        work(self, data[:10])
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, "write_bytes", fill)
+    with pytest.raises(OSError, match=f"a.png could.*{os.strerror(number)}"):
         apply(negative(), album, tmp_path / "out")
-    assert files(tmp_path / "out") == []
+    assert len(tries) == 1 and not (tmp_path / "out").exists()
+
+
+def test_a_name_that_the_disk_refuses_is_skipped(album, tmp_path, monkeypatch):
+    """As on a disk whose names are shorter than those where the images lie."""
+    work = os.link
+
+    def link(source, target):
+        if target.name == "b.jpg":
+            raise OSError(errno.ENAMETOOLONG, "File name too long")
+        work(source, target)
+
+    monkeypatch.setattr(os, "link", link)
+    monkeypatch.setattr(os, "rename", link)
+    with pytest.warns(UserWarning, match="Skipped 1 of 5 files.*b.jpg .*too long"):
+        written, _ = apply(negative(), album, tmp_path / "out")
+    assert len(written) == len(files(tmp_path / "out")) == 4
+
+
+def test_a_file_in_the_way_of_a_folder(album, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "train").write_text("precious")
+    with pytest.warns(UserWarning, match="Skipped 1 of 5 files.*train"):
+        written, _ = apply(negative(), album, tmp_path / "out")
+    assert len(written) == 4
+    assert (tmp_path / "out" / "train").read_text() == "precious"
+
+
+def test_a_file_that_appears_meanwhile_stays(album, tmp_path, monkeypatch):
+    def meanwhile(model, pixels):
+        (tmp_path / "out" / "b.jpg").write_text("precious")
+        return restore(model, pixels)
+
+    monkeypatch.setattr(module, "restore", meanwhile)
+    with pytest.warns(UserWarning, match="Skipped 1 of 5 files.*b.jpg .*exists"):
+        apply(negative(), album, tmp_path / "out")
+    assert (tmp_path / "out" / "b.jpg").read_text() == "precious"
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has names of characters only")
+def test_names_that_are_not_utf_8(tmp_path):
+    name = os.fsdecode(b"caf\xe9.png")
+    try:
+        save(noise(9, 14), tmp_path / "in" / name)
+    except OSError:
+        pytest.skip("a file system of UTF-8")
+    assert apply(negative(), tmp_path / "in", tmp_path / "out")[1] == {}
+    assert files(tmp_path / "out") == [Path(name)]

@@ -1,0 +1,161 @@
+"""Image files taken apart and put together again: pixels, alpha, and what is kept."""
+
+import functools
+import io
+import struct
+
+import numpy as np
+from PIL import ExifTags, Image, ImageColor, JpegImagePlugin
+from scipy.ndimage import distance_transform_edt
+
+from convae_keras.data import image_files
+
+# High enough that compression does not undo a restoration.
+QUALITY = 95
+
+# EXIF tags of the size of the image, in its two directories; and of how the pixels
+# were stored: bits, compression, photometric interpretation, strips, thumbnail.
+SIZES = {ExifTags.IFD.Exif: (40962, 40963), None: (256, 257)}
+STORAGE = (258, 259, 262, 273, 277, 278, 279, 284, 513, 514)
+
+
+def read_picture(path, white=None, background="white"):
+    """Reads an image file, to be changed and written again.
+
+    What is hidden under fully transparent pixels is replaced by the nearest colors
+    that can be seen, or else it would show at the edges of what comes out.
+
+    Args:
+        path: `Path`.
+        white, background: as in `image_files.check_decoding`.
+
+    Returns:
+        `(pixels, alpha, kept, highest)`: uint8 `(height, width, 1 or 3)`; image of
+        the alpha channel, or None; dict of options of Pillow's `save` that keep
+        resolution, color profile and EXIF data, and under "JPEG" and "WEBP" those
+        of the format; as in `image_files.decode`.
+
+    Raises:
+        ValueError, OSError and other errors of Pillow's: if it cannot be read.
+    """
+    with image_files.open_image(path) as (image, info):
+        image.load()
+        kept = {**_metadata(image), "JPEG": _jpeg(image), "WEBP": _webp(path)}
+        image, highest = image_files.decode(image, info, None, white, background)
+    alpha = None
+    if image.has_transparency_data:
+        image = image.convert("LA" if image.mode in ("L", "LA") else "RGBA")
+        alpha, image = image.getchannel("A"), image.convert(image.mode[:-1])
+    image = image.convert("RGB").convert("L" if info.is_gray else "RGB")
+    pixels = np.atleast_3d(np.asarray(image))
+    if alpha is not None:
+        hidden = np.asarray(alpha) == 0
+        if hidden.any() and not hidden.all():
+            options = {"return_distances": False, "return_indices": True}
+            pixels = pixels[tuple(distance_transform_edt(hidden, **options))]
+    return pixels, alpha, kept, highest
+
+
+def _metadata(image):
+    kept = {key: image.info[key] for key in ("icc_profile",) if key in image.info}
+    try:
+        dpi = tuple(float(number) for number in image.info["dpi"])
+    except (KeyError, TypeError, ValueError):
+        dpi = ()
+    if len(dpi) == 2 and min(dpi) >= 1 and max(dpi) < 2**16:
+        kept["dpi"] = dpi
+    if image.format != "TIFF" and len(image.getexif()):
+        kept["exif"] = image.getexif()
+    return kept
+
+
+def _jpeg(image):
+    """Returns options: no coarser than the image was, if it was a JPEG, or 95."""
+    tables = [*getattr(image, "quantization", {}).values()]
+    # -1, which is unknown, becomes 0: no subsampling.
+    options = {"subsampling": max(0, JpegImagePlugin.get_sampling(image))}
+    if not tables:
+        return {"quality": QUALITY, **options}
+    pairs = zip(_fine_tables(), (tables[0], tables[-1]), strict=True)
+    return {"qtables": [[*map(min, *pair)] for pair in pairs], **options}
+
+
+@functools.cache
+def _fine_tables():
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "JPEG", quality=QUALITY)
+    return [*Image.open(file).quantization.values()]
+
+
+def _webp(path):
+    """Returns options: without loss, if the file is a WebP of one image without."""
+    with open(path, "rb") as file:
+        kind, _ = file.read(4), file.read(8)
+        while kind == b"RIFF" and len(head := file.read(8)) == 8:
+            name, size = struct.unpack("<4sI", head)
+            if name in (b"VP8 ", b"VP8L"):
+                return {"lossless": True} if name == b"VP8L" else {"quality": QUALITY}
+            file.seek(size + size % 2, io.SEEK_CUR)
+    return {"quality": QUALITY}
+
+
+def picture_bytes(pixels, alpha, kept, suffix, background="white"):
+    """Returns an image file of what `read_picture` returned.
+
+    Args:
+        pixels: uint8 `(height, width, 1 or 3)`, of any size.
+        alpha, kept: as `read_picture` returns them.
+        suffix: str, which says the format, such as ".png".
+        background: str, the color that transparent pixels lie on where the format
+            has no transparency.
+
+    Returns:
+        bytes.
+
+    Raises:
+        OSError, ValueError: if the format cannot hold this.
+    """
+    format = Image.registered_extensions()[suffix.lower()]
+    image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    if alpha is not None:
+        image.putalpha(alpha.resize(image.size, Image.Resampling.BICUBIC))
+    try:
+        return _save(image, format, kept)
+    except OSError:  # Pillow's word for a mode that the format lacks
+        if alpha is None:
+            raise
+    ground = ImageColor.getrgb(background)[:3]
+    mode = "L" if image.mode == "LA" and len({*ground}) == 1 else "RGB"
+    ground = Image.new("RGBA", image.size, ground)
+    image = Image.alpha_composite(ground, image.convert("RGBA")).convert(mode)
+    return _save(image, format, kept)
+
+
+def _save(image, format, kept):
+    if format == "WEBP" and image.mode in ("L", "LA"):  # it has no grayscale
+        image = image.convert("RGB" if image.mode == "L" else "RGBA")
+    options = {"dpi": kept["dpi"]} if "dpi" in kept else {}
+    # The profile's color space: that of a CMYK file does not fit what comes out.
+    profile = kept.get("icc_profile", b"")
+    if profile[16:20] == (b"GRAY" if image.mode[0] == "L" else b"RGB "):
+        options["icc_profile"] = profile
+    exif = _exif(kept["exif"], image.size) if "exif" in kept else None
+    options |= {"exif": exif} if exif else {}
+    file = io.BytesIO()
+    image.save(file, format, **options, **kept.get(format, {}))
+    return file.getvalue()
+
+
+def _exif(exif, size):
+    """Returns EXIF data of an image of this size, without the thumbnail of the old."""
+    try:
+        for ifd, tags in SIZES.items():
+            if ifd in exif or ifd is None:
+                directory = exif.get_ifd(ifd) if ifd else exif
+                new = dict(zip(tags, size, strict=True))
+                directory.update({k: v for k, v in new.items() if k in directory})
+        for tag in STORAGE:
+            exif.pop(tag, None)
+        return exif.tobytes()
+    except Exception:  # Pillow raises many kinds for damaged data
+        return None
