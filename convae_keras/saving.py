@@ -218,18 +218,23 @@ def load_model(path, sha256=None):
         found = hashlib.sha256(path.read_bytes()).hexdigest()
         expected = f"{path} is not the expected file: its SHA-256 must be {sha256}"
         require(found == sha256, f"{expected}. Received: {found}")
-    with (
-        untrusted.named(f"Cannot load the model {path}"),
-        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
-    ):
-        untrusted.unpack_model(path, folder)
-        # The dtype policies of layers are in the file. That of the model is the global
-        # one, and decides how many variables its optimizer has.
-        half = b"mixed_float16" in Path(folder, "config.json").read_bytes()
-        with standard_settings("mixed_float16" if half else "float32"):
-            if sha256 is None:
-                untrusted.check_model(folder)
-            return keras.models.load_model(folder)
+    with untrusted.named(f"Cannot load the model {path}"):
+        if sha256 is not None:
+            with zipfile.ZipFile(path) as file:
+                return _load(path, file.read("config.json"))
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+            untrusted.unpack_model(path, folder)
+            config = Path(folder, "config.json").read_bytes()
+            return _load(folder, config, untrusted.check_model)
+
+
+def _load(path, config, check=lambda path: None):
+    # The dtype policies of layers are in the file. That of the model is the global
+    # one, and decides how many variables its optimizer has.
+    half = b"mixed_float16" in config
+    with standard_settings("mixed_float16" if half else "float32"):
+        check(path)
+        return keras.models.load_model(path)
 
 
 def save_small(model, path):

@@ -19,7 +19,7 @@ SIZES = {ExifTags.IFD.Exif: (40962, 40963), None: (256, 257)}
 STORAGE = (258, 259, 262, 273, 277, 278, 279, 284, 513, 514)
 
 
-def read_picture(path, white=None, background="white"):
+def read_picture(path, white=None, background=None):
     """Reads an image file, to be changed and written again.
 
     What is hidden under fully transparent pixels is replaced by the nearest colors
@@ -99,7 +99,7 @@ def _webp(path):
     return {"quality": QUALITY}
 
 
-def picture_bytes(pixels, alpha, kept, suffix, background="white"):
+def picture_bytes(pixels, alpha, kept, suffix, background=None):
     """Returns an image file of what `read_picture` returned.
 
     Args:
@@ -107,7 +107,7 @@ def picture_bytes(pixels, alpha, kept, suffix, background="white"):
         alpha, kept: as `read_picture` returns them.
         suffix: str, which says the format, such as ".png".
         background: str, the color that transparent pixels lie on where the format
-            has no transparency.
+            has no transparency; None for white.
 
     Returns:
         bytes.
@@ -124,7 +124,7 @@ def picture_bytes(pixels, alpha, kept, suffix, background="white"):
     except OSError:  # Pillow's word for a mode that the format lacks
         if alpha is None:
             raise
-    ground = ImageColor.getrgb(background)[:3]
+    ground = ImageColor.getrgb(background or "white")[:3]
     mode = "L" if image.mode == "LA" and len({*ground}) == 1 else "RGB"
     ground = Image.new("RGBA", image.size, ground)
     image = Image.alpha_composite(ground, image.convert("RGBA")).convert(mode)

@@ -24,7 +24,7 @@ def apply(
     skip_existing=False,
     grey=None,
     white=None,
-    background="white",
+    background=None,
 ):
     """Applies a model to an image file, or to all images in a folder.
 
