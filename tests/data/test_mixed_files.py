@@ -180,7 +180,7 @@ def pipe(rng, path):
 
 
 def link_out(rng, path):
-    path.symlink_to(path.parent.parent / "outside.png")
+    path.symlink_to(path.parents[2] / "outside.png")
 
 
 def link_nowhere(rng, path):
@@ -261,7 +261,10 @@ def test_every_file_is_right_or_named(tmp_path, monkeypatch):
             f"{i // 7 % 5}/" + NAMES[i // len(KINDS) % len(NAMES)].format(i) + suffix
         )
         (folder / inside).parent.mkdir(parents=True, exist_ok=True)
-        expected[inside] = write(rng, folder / inside)
+        # Not every library writes every name.
+        plain = folder / inside.partition("/")[0] / f"plain{suffix}"
+        expected[inside] = write(rng, plain)
+        plain.rename(folder / inside)
     kept = {}
     monkeypatch.setattr(folders, "warn_of_copies", lambda parts, _: kept.update(parts))
     with pytest.warns(SkippedFiles) as caught:
