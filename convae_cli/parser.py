@@ -77,7 +77,8 @@ def _train(add):
     hidden = {"dest": "augment", "help": argparse.SUPPRESS}
     add("--turn", action=argparse.BooleanOptionalAction, **hidden)
     add("--out", metavar="RUN", help="run folder (default: runs/PRESET-DATA)")
-    add("--epochs", type=int, help="default: as many as show 150,000 images")
+    epochs = "default: as many as show 150,000 images, at most 1,000"
+    add("--epochs", type=int, help=epochs)
     add("--batch-size", type=int, help="images in a batch (default: by the network)")
     add("--latent-dim", type=int, help="size of a dense code (default: 32)")
     rate = "peak learning rate of the schedule (default: by the network)"

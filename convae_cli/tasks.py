@@ -11,8 +11,9 @@ from pathlib import Path
 from convae_cli.checks import require
 
 AUTOENCODERS = ("reference", "keras", "pytorch")
-# Without --epochs, training sees this many images, however few there are.
-IMAGES_SHOWN = 150_000
+# Without --epochs, training sees this many images, however few there are, but each
+# no oftener than this: each epoch also validates and saves.
+IMAGES_SHOWN, MOST_EPOCHS = 150_000, 1000
 # Side of a patch, in pixels; it divides by 2, 3 and 4. See `data.patches`.
 PATCH_SIZE = 72
 # How image files are decoded; see `data.image_files`.
@@ -300,7 +301,7 @@ def train_options(task, arguments, images):
     """
     patches = are_patches(arguments, images)
     options = {
-        "epochs": max(1, round(IMAGES_SHOWN / len(images.x_train))),
+        "epochs": min(MOST_EPOCHS, max(1, round(IMAGES_SHOWN / len(images.x_train)))),
         # A patch of a photograph is one whichever way it is flipped or turned.
         "augment": patches,
         **task.defaults(arguments),

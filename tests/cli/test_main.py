@@ -18,7 +18,7 @@ from PIL import Image
 
 from convae_cli import commands, tasks
 from convae_cli.main import main
-from convae_cli.tasks import IMAGES_SHOWN
+from convae_cli.tasks import MOST_EPOCHS
 from convae_keras.compression.container import Block, write_container
 from convae_keras.corruption import Downsample, GaussianNoise, Warp, from_config
 from convae_keras.data import sources as data
@@ -177,7 +177,7 @@ def test_options_reach_what_they_name(pictures, monkeypatch, capsys):
     main(["train", "--data", str(pictures), "--image-size", "8", "12"])
     assert seen["images"].image_shape == (8, 12, 1)
     # Few pictures are shown more often, so that as much is learnt.
-    assert seen["epochs"] == IMAGES_SHOWN / 10
+    assert seen["epochs"] == MOST_EPOCHS
     assert seen["batch_size"] is seen["learning_rate"] is seen["loss"] is None
 
 
