@@ -2,11 +2,10 @@
 
 import math
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import skimage
-import sklearn.datasets
 from PIL import Image, ImageOps
 
 from convae_keras.data import image_files
@@ -54,8 +53,9 @@ def photographs(split, color="rgb"):
     for name, value, known in (("split", split, PHOTOGRAPHS), ("color", color, MODES)):
         message = f"`{name}` must be one of {[*known]}. Received: {value!r}"
         require(value in known, message)
-    packages, found = ((skimage, "data"), (sklearn.datasets, "images")), {}
-    folders = [Path(package.__file__).parent / name for package, name in packages]
+    # Found, not imported, which would take a second.
+    places, found = (("skimage", "data"), ("sklearn", "datasets/images")), {}
+    folders = [Path(find_spec(name).origin).parent / data for name, data in places]
     for name in PHOTOGRAPHS[split]:
         path = next(p / name for p in folders if (p / name).exists())
         with open_image(path) as (image, info):
