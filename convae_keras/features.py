@@ -208,16 +208,14 @@ def classifier(model, classes, trainable="whole", seed=None):
     require(trainable in parts, message)
     message = f"`classes` must be an int of at least 2. Received: {classes!r}"
     require(is_int(classes, 2), message)
+    original = feature_model(model)
     with standard_settings(seed=plain(seed)):
-        return _classifier(feature_model(model), plain(classes), trainable)
-
-
-def _classifier(original, classes, trainable):
-    encoder = keras.models.clone_model(original)
-    encoder.set_weights(original.get_weights())
-    trained = [each for each in encoder.layers if each.weights]
-    trained = {"whole": trained, "last": trained[-1:], "none": []}[trainable]
-    for each in encoder.layers:
-        each.trainable = each in trained
-    head = layers.Dense(classes, activation="softmax", name="classes", dtype="float32")
-    return keras.Model(encoder.input, head(encoder.output), name="classifier")
+        encoder = keras.models.clone_model(original)
+        encoder.set_weights(original.get_weights())
+        trained = [each for each in encoder.layers if each.weights]
+        trained = {"whole": trained, "last": trained[-1:], "none": []}[trainable]
+        for each in encoder.layers:
+            each.trainable = each in trained
+        options = {"activation": "softmax", "name": "classes", "dtype": "float32"}
+        head = layers.Dense(plain(classes), **options)
+        return keras.Model(encoder.input, head(encoder.output), name="classifier")

@@ -122,7 +122,7 @@ def verdict(results):
     others = {name: row for name, row in others if name != "copy"}
     fair = {k: r for k, r in others.items() if r.get("bytes", 0) <= own.get("bytes", 0)}
     best = max(fair, key=lambda name: _decibels(fair[name]), default=None)
-    if best is None or _decibels(fair[best]) < _decibels(own):
+    if best is None or _decibels(fair[best]) <= _decibels(own):
         return ""
     scores = f"{_decibels(fair[best]):.2f} dB, and the model {_decibels(own):.2f}"
     advice = "Use it, or try more images, longer training or images that are more alike"

@@ -79,22 +79,17 @@ def restorer(
     _check(image_shape, scale, filters, convs, head)
     scale = plain(scale)
     with standard_settings(seed=plain(seed)):
-        return _build(
-            image_shape, scale, filters, convs, head, residual, activation, name
-        )
-
-
-def _build(image_shape, scale, filters, convs, head, residual, activation, name):
-    inputs = keras.Input(image_shape, name="images")
-    kernel_size, strides = (6, 2) if scale == 1 else (3, 1)
-    x = _conv(filters[0], activation, kernel_size, strides=strides, name="stem")(inputs)
-    x = _stages(x, list(zip(filters, convs, strict=True)), activation)
-    x = _pixels(x, image_shape[2], scale * strides, head, residual)
-    if scale == 1:
-        x = CropLike(name="crop", dtype="float32")(x, inputs)
-    if residual:
-        x = layers.Add(name="residual", dtype="float32")([x, _bicubic(inputs, scale)])
-    return keras.Model(inputs, x, name=name)
+        inputs = keras.Input(image_shape, name="images")
+        kernel_size, strides = (6, 2) if scale == 1 else (3, 1)
+        stem = _conv(filters[0], activation, kernel_size, strides=strides, name="stem")
+        x = _stages(stem(inputs), list(zip(filters, convs, strict=True)), activation)
+        x = _pixels(x, image_shape[2], scale * strides, head, residual)
+        if scale == 1:
+            x = CropLike(name="crop", dtype="float32")(x, inputs)
+        if residual:
+            last = layers.Add(name="residual", dtype="float32")
+            x = last([x, _bicubic(inputs, scale)])
+        return keras.Model(inputs, x, name=name)
 
 
 def _conv(filters, activation, kernel_size=3, **kwargs):

@@ -18,7 +18,14 @@ from convae_keras.runs import (
     remember_weights,
 )
 from convae_keras.saving import architecture_hash, locked
-from convae_keras.validation import check_images, is_int, is_number, plain, require
+from convae_keras.validation import (
+    as_path,
+    check_images,
+    is_int,
+    is_number,
+    plain,
+    require,
+)
 
 # Steps that the backend runs in one call. Long epochs are a multiple of them.
 STEPS_PER_EXECUTION = 8
@@ -131,6 +138,7 @@ def train(
         KeyboardInterrupt: if interrupted, after the run folder is saved.
     """
     images = checked_images(autoencoder, images, corrupt)
+    run = None if run is None else as_path(run, "run")
     options = {"epochs": epochs, "batch_size": batch_size, "loss": loss, "seed": seed}
     # "turn" is what run folders have called `augment` from the beginning.
     options |= {"learning_rate": learning_rate, "turn": bool(augment)}
@@ -141,14 +149,14 @@ def train(
     if run is None:
         return _fit(autoencoder, images, corrupt, settings, None, False, verbose)
     with locked(run, argument="run"):
-        folder = open_run(run, settings)
+        open_run(run, settings)
         try:
-            history = finished_history(folder, epochs)
+            history = finished_history(run, epochs)
             if history:
-                autoencoder.set_weights(load_run(folder).get_weights())
+                autoencoder.set_weights(load_run(run).get_weights())
                 return history
             return _fit(
-                autoencoder, images, corrupt, settings, folder, tensorboard, verbose
+                autoencoder, images, corrupt, settings, run, tensorboard, verbose
             )
         finally:
             remember_weights(autoencoder, run, settings["initial_weights"])

@@ -13,6 +13,7 @@ from convae_keras.model_card import (
     markdown_table,
     model_card,
     score_rows,
+    verdict,
     write_report,
 )
 from convae_keras.saving import fingerprint, write_json
@@ -166,3 +167,29 @@ def test_score_rows():
 def test_markdown_table():
     table = "| a | b |\n| --- | --- |\n| 1 | 2 |"
     assert markdown_table([["a", "b"], ["1", "2"]]) == table
+
+
+def rows(**psnr):
+    return {name: {"psnr": value} for name, value in psnr.items()}
+
+
+@pytest.mark.parametrize(
+    "results, better",
+    [
+        (rows(autoencoder=20.0, pca=21.5), "The baseline pca is better: 21.50 dB"),
+        (rows(autoencoder=20.0, mean=9.0, pca=None), "pca is better: inf dB"),
+        (rows(autoencoder=20.0, pca=20.0), ""),
+        (rows(autoencoder=None, pca=20.0), ""),
+        (rows(autoencoder=20.0, copy=None), ""),
+        (rows(autoencoder=20.0), ""),
+    ],
+)
+def test_a_baseline_that_wins_is_said(results, better):
+    assert better in verdict(results) and bool(verdict(results)) == bool(better)
+
+
+def test_a_larger_file_is_no_better():
+    results = rows(autoencoder=20.0, small=21.0, large=30.0)
+    for name, size in {"autoencoder": 100, "small": 90, "large": 300}.items():
+        results[name]["bytes"] = size
+    assert "The baseline small is better" in verdict(results)

@@ -337,6 +337,15 @@ def test_a_finished_run_is_loaded(complete, few, monkeypatch):
         assert_same_weights(model, expected)
 
 
+def test_a_run_folder_at_home(few, tmp_path, monkeypatch):
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+    train(tiny(), few, **OPTIONS, run="~/run")
+    assert (tmp_path / "home" / "run" / "model.keras").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+
 def test_a_run_that_started_from_other_weights_is_refused(complete, few):
     with pytest.raises(ValueError, match="settings: initial_weights="):
         train(tiny(seed=5), few, **OPTIONS, run=complete[2])

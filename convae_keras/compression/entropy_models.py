@@ -93,7 +93,7 @@ def count_codes(codes, groups, symbols):
     Returns:
         `CodeTables`.
     """
-    # Here, since `import convae_keras` would take a third longer.
+    # Here, since `import convae_keras` would take longer.
     from sklearn.cluster import MiniBatchKMeans
 
     codes = codes[:: -(-len(codes) // MAX_CODES)]

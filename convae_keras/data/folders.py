@@ -11,7 +11,7 @@ import numpy as np
 from convae_keras.data import image_files
 from convae_keras.data.image_files import FITS, FORMATS, MODES, SkippedFiles, in_threads
 from convae_keras.data.splits import carve, find_splits, warn_of_copies
-from convae_keras.validation import as_path, chunks, is_int, require
+from convae_keras.validation import as_path, chunks, is_int, reason, require
 
 # Images that all have one size, at most this on each side, keep it; all others
 # are resized to 64 × 64.
@@ -111,7 +111,7 @@ def _infos(folder, paths, skipped):
 
     infos = dict(zip(paths, in_threads(info, paths, "opening"), strict=True))
     failed = {p: info for p, info in infos.items() if isinstance(info, Exception)}
-    skipped |= {path: image_files.reason(error) for path, error in failed.items()}
+    skipped |= {path: reason(error) for path, error in failed.items()}
     return {path: infos[path] for path in paths if path not in failed}
 
 
@@ -143,7 +143,7 @@ def _read(folder, splits, shape, options):
         x = _allocate((len(inside), *shape), on_disk)
         for path, result in zip(names, _fill(x, folder, names, options), strict=True):
             if isinstance(result, Exception):
-                failed[path] = image_files.reason(result)
+                failed[path] = reason(result)
             elif result is not None:
                 highest.append(result)
         y = [numbers.get(label) for _, label in inside]

@@ -11,7 +11,6 @@ from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
 from convae_keras.validation import as_path, check_limit, is_number, require
-from convae_keras.validation import reason as reason
 
 # Pillow's names of the formats that are read, and the suffixes of their files. Of
 # an animation, as of a TIFF of several pages, the first picture is read.

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 from convae_keras.data import image_files
 from convae_keras.data.image_files import MODES, SkippedFiles, decode, open_image
 from convae_keras.data.splits import SPLITS, carve, find_splits
-from convae_keras.validation import as_path, is_int, require
+from convae_keras.validation import as_path, is_int, reason, require
 
 # The photographs that scikit-image and scikit-learn ship, split by file. Images
 # that are mostly black or flat are left out: a network trained on them takes
@@ -53,7 +53,7 @@ def photographs(split, color="rgb"):
     for name, value, known in (("split", split, PHOTOGRAPHS), ("color", color, MODES)):
         message = f"`{name}` must be one of {[*known]}. Received: {value!r}"
         require(value in known, message)
-    # Found, not imported, which would take a second.
+    # Found, not imported, which takes longer.
     places, found = (("skimage", "data"), ("sklearn", "datasets/images")), {}
     folders = [Path(find_spec(name).origin).parent / data for name, data in places]
     for name in PHOTOGRAPHS[split]:
@@ -238,7 +238,7 @@ def _read(folder, path, patch_size, decoding, skipped, highest):
                 images.append(np.atleast_3d(np.asarray(image)))
                 highest += [] if high is None else [high]
     except Exception as error:  # Pillow raises many kinds for broken files
-        skipped[path] = image_files.reason(error)
+        skipped[path] = reason(error)
         return None
     if min(images[-1].shape[:2]) < patch_size:
         skipped[path] = f"smaller than {patch_size} pixels"

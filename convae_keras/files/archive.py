@@ -21,7 +21,7 @@ from convae_keras.files.batches import (
     read_fitting,
 )
 from convae_keras.saving import atomic_write, fingerprint, locked
-from convae_keras.validation import as_path, format_shape, require
+from convae_keras.validation import as_path, format_shape, reason, require
 
 
 def compress(
@@ -139,7 +139,7 @@ def decompress(codec, source, destination, *, overwrite=False, skip_existing=Fal
         with locked(*place):
             found = results.write_files(paths, contents, overwrite, skip_existing)
     written, kept, errors = found
-    skipped |= {names[i]: image_files.reason(error) for i, error in errors.items()}
+    skipped |= {names[i]: reason(error) for i, error in errors.items()}
     if skipped:
         warning = SkippedFiles(skipped, container.images, source)
         warnings.warn(warning, stacklevel=2)

@@ -9,7 +9,7 @@ from tqdm import tqdm
 from convae_keras.compression.bitstream import check_size
 from convae_keras.data import image_files
 from convae_keras.untrusted import map_npy, named
-from convae_keras.validation import check_images, format_shape, require
+from convae_keras.validation import check_images, format_shape, reason, require
 
 # Images and pixels of a block, at most: what is in memory at once.
 BLOCK_IMAGES, BLOCK_PIXELS = 2000, 2**24
@@ -76,7 +76,7 @@ def _attempt(function, folder, path, skipped):
     try:
         return function(folder / path)
     except Exception as error:  # Pillow raises many kinds for broken files
-        skipped[path] = image_files.reason(error)
+        skipped[path] = reason(error)
         return None
 
 

@@ -12,7 +12,7 @@ from convae_keras.files import results
 from convae_keras.files.pictures import picture_bytes, read_picture
 from convae_keras.saving import locked
 from convae_keras.tiling import restore
-from convae_keras.validation import as_path, require
+from convae_keras.validation import as_path, reason, require
 
 
 def apply(
@@ -78,7 +78,7 @@ def apply(
     with locked(*place):
         found = results.write_files(targets, contents, overwrite, skip_existing)
     written, kept, errors = found
-    skipped |= {str(jobs[i][0]): image_files.reason(e) for i, e in errors.items()}
+    skipped |= {str(jobs[i][0]): reason(e) for i, e in errors.items()}
     image_files.warn_if_dark(highest)
     if source.is_file() and skipped:
         raise ValueError(f"{source} could not be restored: {skipped[str(source)]}")

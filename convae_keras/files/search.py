@@ -20,6 +20,7 @@ from convae_keras.validation import (
     format_shape,
     is_int,
     plain,
+    reason,
     require,
 )
 
@@ -38,9 +39,9 @@ def encode_files(
     layer=None,
     pooling=None,
     fit="crop",
+    overwrite=False,
     white=None,
     background=None,
-    overwrite=False,
 ):
     """Writes the features of an image file, or of all images in a folder.
 
@@ -204,7 +205,7 @@ def _batches(shape, folder, paths, options, names, skipped, highest):
         batch = paths[start : start + BATCH_SIZE]
         read_now = dict(zip(batch, in_threads(read, batch, "reading"), strict=True))
         failed = {p: r for p, r in read_now.items() if isinstance(r, Exception)}
-        skipped |= {p: image_files.reason(error) for p, error in failed.items()}
+        skipped |= {p: reason(error) for p, error in failed.items()}
         images = {p: pair for p, pair in read_now.items() if p not in failed}
         names += images
         highest += [high for _, high in images.values() if high is not None]
