@@ -31,10 +31,12 @@ $(TESTS): export NPROC = 1
 # What pytest compiles is kept, whatever the user's own habit.
 $(TESTS): export PYTHONDONTWRITEBYTECODE =
 # Each job's output in one piece, where `make` can.
-TOGETHER = $(MAKE) --no-print-directory --jobs $(PROCESSES) \
+TOGETHER = $(MAKE) --no-print-directory --jobs $(shell expr $(PROCESSES) + 1) \
 	$(if $(filter output-sync,$(.FEATURES)),--output-sync)
-NOTEBOOKS = CONVAE_DATA=mnist5k CONVAE_FAST=1 .venv/bin/pytest \
-	--nbval-lax --nbval-current-env --nbval-cell-timeout=600
+# Only Linux can fork a process that has loaded so much.
+FORKED = $(if $(filter Linux,$(shell uname -s)),-p forked_kernels)
+NOTEBOOKS = CONVAE_DATA=mnist5k CONVAE_FAST=1 PYTHONPATH=tests .venv/bin/pytest \
+	$(FORKED) --nbval-lax --nbval-current-env --nbval-cell-timeout=600
 
 .PHONY: help run check test test-half test-oldest test-torch lab course-runs time reproduce pretrained clean $(JOBS)
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import gc
 import io
 import os
 from types import SimpleNamespace
@@ -41,6 +42,7 @@ SLOW = (
 HALF = os.environ.get("CONVAE_HALF") == "1"
 POLICY = "mixed_float16" if HALF else "float32"
 use_policy(POLICY)  # for session fixtures, which come first
+gc.freeze()  # garbage is looked for among what the tests make, not in libraries
 
 if keras.backend.backend() == "torch":  # NumPy refuses its tensors with a gradient
     Tensor = type(keras.ops.zeros(()))

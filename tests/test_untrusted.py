@@ -225,6 +225,7 @@ def denses(*units):
     return [layer("Dense", units=n, name=f"dense_{i}") for i, n in enumerate(units)]
 
 
+@pytest.mark.static
 @pytest.mark.parametrize(
     "config, message",
     [
@@ -249,6 +250,7 @@ def test_a_config_is_checked_first(config, message, tmp_path):
     assert "\n" not in str(raised.value) and str(path) in str(raised.value)
 
 
+@pytest.mark.static
 @pytest.mark.parametrize("text", ["[", "", "NaN", " "])
 def test_configs_that_are_not_parsed(text, tmp_path):
     path = replaced(tmp_path / "model.keras", **{"config.json": text * 2**20})
@@ -256,6 +258,7 @@ def test_configs_that_are_not_parsed(text, tmp_path):
         load_model(path)
 
 
+@pytest.mark.static
 @pytest.mark.parametrize("kept", ["config.json", "model.weights.h5", ""])
 def test_parts_that_are_missing(kept, tmp_path):
     path = tmp_path / "model.keras"
@@ -265,6 +268,7 @@ def test_parts_that_are_missing(kept, tmp_path):
         load_model(path)
 
 
+@pytest.mark.static
 def test_weights_that_unpack_to_gigabytes(tmp_path):
     packed = io.BytesIO()
     with h5py.File(packed, "w") as file:  # nothing of it is stored
@@ -278,6 +282,7 @@ def test_weights_that_unpack_to_gigabytes(tmp_path):
         load_model(path)
 
 
+@pytest.mark.static
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_LZMA])
 def test_parts_that_unpack_to_more_than_they_say(method, tmp_path):
     path = tmp_path / "model.keras"

@@ -10,6 +10,7 @@ from convae_keras.compression.evaluation import codec_scores
 from convae_keras.metrics import psnr
 
 
+@pytest.mark.float32  # codecs are never in half precision
 def test_codec_scores(codec, digits):
     few = dataclasses.replace(
         digits, x_test=digits.x_test[:100], y_test=digits.y_test[:100]
