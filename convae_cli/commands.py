@@ -12,12 +12,13 @@ import keras
 import numpy as np
 from PIL import Image
 
-from convae_cli import tasks
+from convae_cli import data, tasks
 from convae_cli.checks import is_pretrained, require
 from convae_keras import load_pretrained, load_run, set_up_device, validation
 from convae_keras import train as train_model
 from convae_keras.compression import Codec
 from convae_keras.corruption import from_config
+from convae_keras.evaluation import model_inputs
 from convae_keras.files import archive, restore
 from convae_keras.files import search as features
 from convae_keras.metrics import bce_floor
@@ -25,6 +26,7 @@ from convae_keras.model_card import score_rows, verdict, write_report
 from convae_keras.models import count_trainable
 from convae_keras.pipelines import to_float
 from convae_keras.pretrained import find_pretrained, pretrained_names
+from convae_keras.progress import format_seconds, step_seconds
 from convae_keras.runs import SETTINGS
 from convae_keras.saving import read_json
 from convae_keras.training import checked_images
@@ -46,8 +48,9 @@ def train(arguments):
     """Trains a model, and writes its run folder."""
     task = tasks.TASKS[arguments.task]
     task.corruption(arguments, None)  # checks its flags before any work
-    images = tasks.load(arguments, task.restores, task.scale(arguments))
+    images = data.load(arguments, task.restores, task.scale(arguments))
     print(images)
+    tasks.choose_preset(task, arguments, images)
     corrupt = tasks.corruption_of(task, arguments, images)
     set_up_device(half=arguments.half)
     autoencoder = task.build(arguments, images, corrupt)
@@ -56,6 +59,7 @@ def train(arguments):
     options |= {"corrupt": corrupt, "run": run}
     # A bar where somebody watches, a line an epoch in a log.
     options["verbose"] = 1 if sys.stdout.isatty() else 2
+    _print_time(run, autoencoder, images, options)
     history = train_model(autoencoder, images, **options)
     task.finish(run, autoencoder, images)
     results = task.scores(autoencoder, images, corrupt)
@@ -65,6 +69,20 @@ def train(arguments):
     summary = _summary(run, images, autoencoder, results)
     summary |= {"epochs": len(history["loss"]), "seconds": sum(history["seconds"])}
     return summary | {"val_loss": min(history["val_loss"])}
+
+
+def _print_time(run, autoencoder, images, options):
+    """Says how long it will take, unless there is something to resume or report."""
+    if (run / "history.json").exists():
+        return
+    count, epochs = len(images.x_train), options["epochs"]
+    batch_size = min(options["batch_size"] or 128, count)
+    corrupt, inputs = options["corrupt"], images.inputs_train
+    x = to_float(images.x_train[:batch_size])
+    x = model_inputs(x, inputs if corrupt is None else corrupt)
+    seconds = count // batch_size * step_seconds(autoencoder, x)
+    total = format_seconds(epochs * seconds)
+    print(f"About {total} for {epochs} epochs; --epochs makes it shorter.")
 
 
 def evaluate(arguments):
@@ -79,7 +97,7 @@ def evaluate(arguments):
         corrupt = from_config(settings.get("corruption"))
     task = tasks.task_of(settings, autoencoder)
     cut = task.restores and task.undoes is not None
-    images = tasks.load(arguments, cut, getattr(corrupt, "factor", 1))
+    images = data.load(arguments, cut, getattr(corrupt, "factor", 1))
     print(images)
     has_inputs = images.inputs_test is not None
     message = "`--data` must be a folder with input/ and target/. Received: "
@@ -154,7 +172,7 @@ def info(arguments):
 
 
 def _decoding(arguments):
-    return {name: getattr(arguments, name) for name in tasks.DECODING}
+    return {name: getattr(arguments, name) for name in data.DECODING}
 
 
 def _switches(arguments):

@@ -67,7 +67,7 @@ def _train(add):
     add("--task", default="reconstruct", choices=TASKS, help=tasks)
     names = [preset for task in TASKS.values() for preset in task.presets]
     names = ", ".join(dict.fromkeys(names))
-    add("--preset", help=f"network: {names} (default: the task's first)")
+    add("--preset", help=f"network: {names} (default: by the task and the images)")
     for task in TASKS.values():
         for flag, options in task.flags.items():
             add(flag, **{**options, "help": f"{task.name}: {options['help']}"})
@@ -77,10 +77,10 @@ def _train(add):
     hidden = {"dest": "augment", "help": argparse.SUPPRESS}
     add("--turn", action=argparse.BooleanOptionalAction, **hidden)
     add("--out", metavar="RUN", help="run folder (default: runs/PRESET-DATA)")
-    epochs = "default: as many as show 150,000 images, at most 1,000"
+    epochs = "at most so many (default: by number and size of the images)"
     add("--epochs", type=int, help=epochs)
     add("--batch-size", type=int, help="images in a batch (default: by the network)")
-    add("--latent-dim", type=int, help="size of a dense code (default: 32)")
+    add("--latent-dim", type=int, help="size of a dense code (default: by the images)")
     rate = "peak learning rate of the schedule (default: by the network)"
     add("--learning-rate", type=float, help=rate)
     losses = "binary_crossentropy, mse, mae or psnr (default: by the network)"

@@ -6,18 +6,12 @@ for Keras, so the functions below import what they call when they are called.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 
+from convae_cli import defaults
 from convae_cli.checks import require
+from convae_cli.data import is_folder
 
-AUTOENCODERS = ("reference", "keras", "pytorch")
-# Without --epochs, training sees this many images, however few there are, but each
-# no oftener than this: each epoch also validates and saves.
-IMAGES_SHOWN, MOST_EPOCHS = 150_000, 1000
-# Side of a patch, in pixels; it divides by 2, 3 and 4. See `data.patches`.
-PATCH_SIZE = 72
-# How image files are decoded; see `data.image_files`.
-DECODING = ("white", "background")
+AUTOENCODERS = ("reference", "keras", "pytorch", "photographs")
 # Pixels in a batch of patches.
 BATCH_PIXELS = 80_000
 # Standard deviation of the noise in photographs, where white is 1.
@@ -69,7 +63,7 @@ def _scale(arguments):
 
 def _network(arguments, images, corrupt):
     """A restorer of images of any size, or an autoencoder with a code."""
-    from convae_keras import conv_autoencoder
+    from convae_keras import block_autoencoder, conv_autoencoder
     from convae_keras.evaluation import model_inputs
     from convae_keras.pipelines import to_float
     from convae_keras.restorers import restorer
@@ -81,14 +75,19 @@ def _network(arguments, images, corrupt):
         scale = images.image_shape[0] // inputs.shape[1]
         shape = (None, None, inputs.shape[3])
         return restorer(shape, scale=scale, residual=True, seed=arguments.seed)
-    switches = {} if latent_dim is None else {"latent_dim": latent_dim}
-    switches |= {"image_shape": images.image_shape, "seed": arguments.seed}
+    switches = {"image_shape": images.image_shape, "seed": arguments.seed}
+    if arguments.preset == "photographs":
+        return block_autoencoder(latent_dim=latent_dim, **switches)
+    if latent_dim is None and arguments.preset == "reference":
+        latent_dim = defaults.latent_dim(images.image_shape)
+    switches |= {} if latent_dim is None else {"latent_dim": latent_dim}
     return conv_autoencoder(arguments.preset, **switches)
 
 
 def _network_defaults(arguments):
-    is_restorer = arguments.preset == "restorer"
-    return {"learning_rate": 0.002, "loss": "mae"} if is_restorer else {}
+    own = {"restorer": {"learning_rate": 0.002, "loss": "mae"}}
+    own["photographs"] = {"learning_rate": 0.002, "batch_size": 8}
+    return own.get(arguments.preset, {})
 
 
 def _codec(arguments, images, corrupt):
@@ -132,6 +131,8 @@ class Task:
         name: str.
         help: str, what is trained.
         presets: names of the networks it can train, the default first.
+        preset: function from `Images` to the network that suits them; None for
+            the first.
         flags: dict from the flags that only this task takes to keywords of
             `add_argument`.
         restores: bool, whether it learns from photographs at their own size:
@@ -153,6 +154,7 @@ class Task:
     name: str
     help: str
     presets: tuple = AUTOENCODERS
+    preset: Callable | None = None
     flags: Mapping = field(default_factory=dict)
     restores: bool = False
     scale: Callable = lambda arguments: 1
@@ -165,7 +167,7 @@ class Task:
 
 
 _TASKS = (
-    Task("reconstruct", "reconstruct the input through a code"),
+    Task("reconstruct", "reconstruct the input through a code", preset=defaults.preset),
     Task(
         "denoise",
         "remove Gaussian noise, or restore the images of pairs",
@@ -207,7 +209,7 @@ TASKS = {task.name: task for task in _TASKS}
 
 
 def check_arguments(task, arguments):
-    """Checks that the arguments of `convae train` go together, and picks a preset.
+    """Checks that the arguments of `convae train` go together.
 
     Args:
         task: `Task`.
@@ -220,12 +222,23 @@ def check_arguments(task, arguments):
         for flag, value in _given(other, arguments).items():
             message = f"`{flag}` requires --task {other.name}. Received: {value}"
             require(flag in task.flags, message)
-    preset = arguments.preset = arguments.preset or task.presets[0]
+    preset = arguments.preset or task.presets[0]
     names, with_task = ", ".join(task.presets), f"with --task {task.name}"
     message = f"`--preset` must be one of {names} {with_task}. Received: {preset}"
     if len(task.presets) == 1:
         message = f"`--preset` cannot be used {with_task}. Received: {preset}"
     require(preset in task.presets, message)
+
+
+def choose_preset(task, arguments, images):
+    """Sets `arguments.preset` where no flag did: to what suits the images.
+
+    Args:
+        task, arguments: as in `check_arguments`.
+        images: `Images`.
+    """
+    chosen = task.preset(images) if task.preset else task.presets[0]
+    arguments.preset = arguments.preset or chosen
 
 
 def _given(task, arguments):
@@ -235,34 +248,11 @@ def _given(task, arguments):
     return {flag: value for flag, value in values.items() if value is not None}
 
 
-def load(arguments, cut, scale=1):
-    """Loads the images of `--data`.
-
-    Args:
-        arguments: `argparse.Namespace` with the flags of the data.
-        cut: bool, cut photographs into patches rather than resize them.
-        scale: int, what must divide the patches' side.
-
-    Returns:
-        `Images`.
-    """
-    from convae_keras import load_images
-
-    data, names = arguments.data, ("image_size", "color", "fit", "patch_size")
-    options = {name: getattr(arguments, name) for name in (*names, *DECODING)}
-    options = {name: value for name, value in options.items() if value is not None}
-    photographs = data == "photographs" or (data and Path(data).is_dir())
-    if cut and photographs and "image_size" not in options:
-        options.setdefault("patch_size", max(PATCH_SIZE // scale, 4) * scale)
-    return load_images(data, **options)
-
-
 def are_patches(arguments, images):
     """Whether these are patches of photographs."""
     cut = TASKS[arguments.task].restores and arguments.image_size is None
-    folder = bool(arguments.data) and Path(arguments.data).is_dir()
     given = arguments.patch_size is not None
-    return images.name == "photographs" or given or (cut and folder)
+    return images.name == "photographs" or given or (cut and is_folder(arguments))
 
 
 def corruption_of(task, arguments, images):
@@ -300,18 +290,21 @@ def train_options(task, arguments, images):
         dict.
     """
     patches = are_patches(arguments, images)
+    height, width = images.image_shape[:2]
     options = {
-        "epochs": min(MOST_EPOCHS, max(1, round(IMAGES_SHOWN / len(images.x_train)))),
-        # A patch of a photograph is one whichever way it is flipped or turned.
-        "augment": patches,
+        "epochs": defaults.epochs(images, task.restores),
+        # A patch of a photograph is one whichever way it is flipped or turned, and
+        # so are the blocks of which a code of blocks is made.
+        "augment": patches or (arguments.preset == "photographs" and height == width),
         **task.defaults(arguments),
     }
-    height, width = images.image_shape[:2]
     if arguments.preset == "restorer" or (arguments.preset == "codec" and patches):
         options["batch_size"] = max(8, BATCH_PIXELS // (height * width))
     for name in ("batch_size", "learning_rate", "loss", "epochs", "augment"):
         value = getattr(arguments, name)
         options[name] = options.get(name) if value is None else value
+    if is_folder(arguments):
+        options["patience"] = defaults.patience(options["epochs"])
     return options | {"seed": arguments.seed, "tensorboard": arguments.tensorboard}
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 from sklearn import base
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from convae_keras.features import encode, feature_model
 from convae_keras.keras_settings import standard_settings
@@ -38,7 +38,8 @@ class ConvAutoencoderFeatures(
     Attributes:
         autoencoder_: the trained `keras.Model`.
         history_: dict of lists, as `train` returns it.
-        n_features_in_: int, the number of pixels of an image.
+        n_features_in_: int, the number of values of an image.
+        feature_names_in_: array of str, only if fitted to a table with such names.
 
     Example:
 
@@ -81,25 +82,25 @@ class ConvAutoencoderFeatures(
             self.
 
         Raises:
-            ValueError: for arrays that are not such images, or invalid
-                parameters.
+            ValueError: before training, for arrays that are not such images, or
+                invalid parameters.
         """
-        x = self._images(X)
+        x = self._images(X, reset=True)
         switches = {} if self.latent_dim is None else {"latent_dim": self.latent_dim}
         switches |= {"image_shape": x.shape[1:], "seed": self.seed}
         model = conv_autoencoder(self.preset, **switches)
+        part = self.layer, self.pooling
+        width = feature_model(model, *part).output_shape[1]
         options = {name: getattr(self, name) for name in TRAINING}
         self.history_ = train(model, x, **options)
-        self.autoencoder_ = model
+        self.autoencoder_, self._part, self._n_features_out = model, part, width
         self.n_features_in_ = int(np.prod(x.shape[1:]))
-        part = feature_model(model, self.layer, self.pooling)
-        self._n_features_out = part.output_shape[1]
         return self
 
     def transform(self, X):
         """Computes features, float32 `(n, features)`, of images as in `fit`."""
         check_is_fitted(self)
-        return encode(self.autoencoder_, self._images(X), self.layer, self.pooling)
+        return encode(self.autoencoder_, self._images(X), *self._part)
 
     @standard_settings()
     def inverse_transform(self, X):
@@ -117,24 +118,23 @@ class ConvAutoencoderFeatures(
                 code then.
         """
         check_is_fitted(self)
-        part = (self.layer, self.pooling)
         expected = "`layer` and `pooling` must be None in `inverse_transform`"
-        require(part == (None, None), f"{expected}. Received: {part}")
+        require(self._part == (None, None), f"{expected}. Received: {self._part}")
         model, codes = self.autoencoder_, np.asarray(X, "float32")
         codes = codes.reshape(-1, *model.decoder.input_shape[1:])
         outputs = model.decoder.predict(codes, batch_size=256, verbose=0)
         images = from_model_range(outputs, pixel_range(model))
         return images if self.image_shape is None else images.reshape(len(images), -1)
 
-    def _images(self, X):
+    def _images(self, X, reset=False):
         if self.image_shape is None:
             expected = "`X` must be images; rows of pixels need `image_shape`"
             require(np.ndim(X) != 2, f"{expected}. Received: {np.shape(X)}")
             return check_images(X, "X")
-        X, shape = np.asarray(X), tuple(self.image_shape)
-        pixels = int(np.prod(shape))
-        message = f"`X` must be rows of {pixels} pixels, {shape}. Received: {X.shape}"
-        require(X.ndim == 2 and X.shape[1] == pixels, message)
+        X = validate_data(self, X, dtype=None, reset=reset)  # as scikit-learn's own
+        shape, count = tuple(self.image_shape), X.shape[1]
+        message = f"`image_shape` must hold the {count} values of a row of `X`"
+        require(np.prod(shape) == count, f"{message}. Received: {shape}")
         return check_images(X.reshape(-1, *shape), "X")
 
     def __sklearn_tags__(self):

@@ -25,6 +25,9 @@ PRESETS = {
     | {"pooling": "average", "activation": "silu"},
 }
 
+# Values of a block to one number of its code, unless told.
+VALUES_A_NUMBER = 24
+
 POOLS = {"max": layers.MaxPooling2D, "average": layers.AveragePooling2D}
 
 CHOICES = {
@@ -140,6 +143,94 @@ def conv_autoencoder(
         if None in image_shape:
             outputs = CropLike(name="crop", dtype="float32")(outputs, inputs)
         return Autoencoder(inputs, outputs, name=name)
+
+
+def block_autoencoder(
+    image_shape=(64, 64, 3),
+    *,
+    latent_dim=None,
+    filters=(32, 64, 64),
+    activation="silu",
+    seed=None,
+    name="autoencoder",
+):
+    """Builds an autoencoder for photographs, with a code for each block of pixels.
+
+    A block is 8 × 8 pixels. On the way into the code and out of it, a linear map
+    of each block, as PCA on blocks would be, is added to a convolutional network,
+    which has only to learn the rest. Without a dense layer it has few weights, and
+    learns from few images.
+
+    Args:
+        image_shape: `(height, width, channels)`. Sizes that 8 does not divide are
+            padded and cropped inside.
+        latent_dim: int, elements of the code for a block; None for one in 24
+            values of the block: 8 in color, 3 in grayscale.
+        filters: tuple of int, channels of the encoder's stages, each of which
+            halves height and width; the decoder mirrors them. A block is as many
+            times 2 × 2 pixels: three for 8 × 8.
+        activation: str, of all convolutions except the code and the output.
+        seed: int, for the same initial weights at every call, or None.
+        name: str.
+
+    Returns:
+        An uncompiled functional `Autoencoder` whose `encoder` and `decoder`
+        are models too. Input and output: float32 `(n, *image_shape)`; the input
+        in [0, 1], the output not clipped. Code: `(n, rows, columns, latent_dim)`.
+
+    Raises:
+        ValueError: for a value that does not fit.
+
+    References:
+        - [He et al., 2016](https://arxiv.org/abs/1512.03385), to learn the rest
+
+    Example:
+
+    >>> autoencoder = block_autoencoder((60, 80, 3))
+    >>> autoencoder.encoder.output_shape
+    (None, 8, 10, 8)
+    """
+    switches = {"filters": filters, "latent_dim": latent_dim, "pooling": "strided"}
+    image_shape = plain(tuple(image_shape))
+    switches = _checked(image_shape, DEFAULTS | switches | {"activation": activation})
+    fixed = None not in image_shape
+    require(fixed, f"`image_shape` must be a fixed size. Received: {image_shape}")
+    block = 2 ** len(switches["filters"])
+    values = block * block * image_shape[2]
+    latent_dim = switches["latent_dim"] or max(1, round(values / VALUES_A_NUMBER))
+    with standard_settings(seed=plain(seed)):
+        encoder = _block_encoder(image_shape, block, latent_dim, switches)
+        decoder = _block_decoder(encoder, image_shape, block, switches)
+        inputs = keras.Input(image_shape, name="images")
+        return Autoencoder(inputs, decoder(encoder(inputs)), name=name)
+
+
+def _block_encoder(image_shape, block, latent_dim, switches):
+    inputs = keras.Input(image_shape, name="images")
+    extra = [(0, -side % block) for side in image_shape[:2]]
+    x = padded = layers.ZeroPadding2D(extra, name="pad")(inputs)
+    for stage, filters in enumerate(switches["filters"], 1):
+        x = _conv(filters, f"conv_{stage}", switches, strides=2)(x)
+    x = _conv(switches["filters"][-1], "code_1", switches)(x)
+    x = layers.Dense(latent_dim, name="rest")(x)
+    linear = layers.Conv2D(latent_dim, block, strides=block, name="linear")(padded)
+    return keras.Model(inputs, layers.Add(name="code")([linear, x]), name="encoder")
+
+
+def _block_decoder(encoder, image_shape, block, switches):
+    filters, channels = switches["filters"], image_shape[2]
+    x = codes = keras.Input(encoder.output_shape[1:], name="codes")
+    for i in (2, 1):
+        x = _conv(filters[-1], f"code_{i}", switches)(x)
+    for stage in range(len(filters) - 1, 0, -1):
+        x = _upsample_conv(x, filters[stage - 1], f"up_{stage + 1}", switches)
+    x = _upsample_conv(x, channels, "rest", switches, activation=None)
+    linear = layers.Conv2DTranspose(channels, block, strides=block, name="linear")
+    # The output stays float32 if the other layers compute in half precision.
+    x = layers.Add(name="pixels", dtype="float32")([linear(codes), x])
+    extra = [(0, -side % block) for side in image_shape[:2]]
+    x = layers.Cropping2D(extra, name="crop", dtype="float32")(x)
+    return keras.Model(codes, x, name="decoder")
 
 
 def _encoder(image_shape, switches):

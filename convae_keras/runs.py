@@ -95,12 +95,29 @@ def remember_weights(autoencoder, run, before):
     _TRAINED[autoencoder] = str(run), before, fingerprint(autoencoder)[:16]
 
 
-def finished_history(run, epochs):
+def is_finished(history, epochs, patience=None):
+    """Whether a training with such a history is over.
+
+    Args:
+        history: dict of lists, one number an epoch.
+        epochs: int, the most there can be.
+        patience: int, the epochs that may pass without a better one; None for
+            any number.
+
+    Returns:
+        bool.
+    """
+    losses = history["val_loss"]
+    since_best = len(losses) - 1 - np.argmin(losses) if losses else 0
+    return len(losses) == epochs or (patience is not None and since_best >= patience)
+
+
+def finished_history(run, epochs, patience=None):
     """Reads the history of a finished run.
 
     Args:
         run: `Path`, the run folder.
-        epochs: int, the epochs of a finished run.
+        epochs, patience: as in `is_finished`.
 
     Returns:
         dict of lists, one number an epoch; None if the run is not finished.
@@ -113,7 +130,7 @@ def finished_history(run, epochs):
         return None
     history = read_json(run / "history.json", HISTORY)
     _check_lengths(history, run / "history.json")
-    return history if len(history["loss"]) == epochs else None
+    return history if is_finished(history, epochs, patience) else None
 
 
 def _check_lengths(history, path):
@@ -237,6 +254,7 @@ class RunKeeper(keras.callbacks.Callback):
 
     Args:
         run: `Path`, the run folder; None to save nothing.
+        epochs, patience: as in `is_finished`; the training stops when it is.
 
     Attributes:
         history: dict of lists, one number an epoch: `loss`, `val_loss`, and
@@ -245,9 +263,9 @@ class RunKeeper(keras.callbacks.Callback):
             `val_loss`.
     """
 
-    def __init__(self, run):
+    def __init__(self, run, epochs, patience=None):
         super().__init__()
-        self.run = run
+        self.run, self.epochs, self.patience = run, epochs, patience
         self.history = {"loss": [], "val_loss": [], "seconds": []}
         self.best = None
 
@@ -286,15 +304,18 @@ class RunKeeper(keras.callbacks.Callback):
             self.history[key].append(value)
         if self.run:
             save_checkpoint(self.run, self.model, self.history, self.best)
+        self.model.stop_training = self.is_finished()
 
-    def finish(self, epochs):
+    def is_finished(self):
+        return is_finished(self.history, self.epochs, self.patience)
+
+    def finish(self):
         """Gives the model its best weights, and saves it.
 
-        Args:
-            epochs: int; after as many, the checkpoint is deleted.
+        Of a finished training the checkpoint is deleted.
         """
         self.model.set_weights(self.best)
         if self.run:
             save_run(self.run, self.model, self.history)
-            if len(self.history["loss"]) == epochs:
+            if self.is_finished():
                 (self.run / "checkpoint.npz").unlink(missing_ok=True)

@@ -1,7 +1,5 @@
 """Training of an autoencoder: settings, `compile`, `fit`."""
 
-import time
-
 import keras
 import numpy as np
 
@@ -9,6 +7,7 @@ from convae_keras.data.sources import Images
 from convae_keras.keras_settings import standard_settings
 from convae_keras.models import count_trainable, pixel_range
 from convae_keras.pipelines import check_augment, make_pipeline
+from convae_keras.progress import EpochLine
 from convae_keras.runs import (
     RunKeeper,
     finished_history,
@@ -29,6 +28,8 @@ from convae_keras.validation import (
 
 # Steps that the backend runs in one call. Long epochs are a multiple of them.
 STEPS_PER_EXECUTION = 8
+# Steps of a training below which such calls take longer to compile than they save.
+FEW_STEPS = 1000
 
 LOSSES = ("mse", "mae", "binary_crossentropy", "psnr")
 
@@ -83,6 +84,7 @@ def train(
     seed=0,
     corrupt=None,
     augment=False,
+    patience=None,
     run=None,
     tensorboard=False,
     verbose=1,
@@ -122,6 +124,8 @@ def train(
         augment: bool, apply a random flip and 90° rotation to the training
             images, the same to inputs and targets. For photographs, not digits:
             a rotated digit is another digit, or none.
+        patience: int, the epochs without a better one after which training stops;
+            None to train all `epochs`. The schedule is that of all `epochs`.
         run: str or `Path`, a run folder, or None.
         tensorboard: bool, write logs for TensorBoard to `run/logs`.
         verbose: 0, 1 (Keras's progress bar) or 2 (one line an epoch, with the
@@ -142,6 +146,8 @@ def train(
     options = {"epochs": epochs, "batch_size": batch_size, "loss": loss, "seed": seed}
     # "turn" is what run folders have called `augment` from the beginning.
     options |= {"learning_rate": learning_rate, "turn": bool(augment)}
+    if patience is not None:  # earlier run folders do not say that there is none
+        options["patience"] = patience
     settings = _settings(autoencoder, images, corrupt, options)
     settings["initial_weights"] = initial_weights(autoencoder, run)
     message = "`tensorboard=True` needs a `run` folder. Received: None"
@@ -151,7 +157,7 @@ def train(
     with locked(run, argument="run"):
         open_run(run, settings)
         try:
-            history = finished_history(run, epochs)
+            history = finished_history(run, epochs, settings.get("patience"))
             if history:
                 autoencoder.set_weights(load_run(run).get_weights())
                 return history
@@ -165,7 +171,7 @@ def train(
 def _fit(autoencoder, images, corrupt, settings, run, tensorboard, verbose):
     epochs, steps = settings["epochs"], _steps(settings, len(images.x_train))
     _compile(autoencoder, settings, steps)
-    keeper = RunKeeper(run)
+    keeper = RunKeeper(run, epochs, settings.get("patience"))
     callbacks = [keeper]
     if verbose == 2:
         callbacks.append(EpochLine())
@@ -173,7 +179,7 @@ def _fit(autoencoder, images, corrupt, settings, run, tensorboard, verbose):
         callbacks.append(keras.callbacks.TensorBoard(run / "logs"))
     first_epoch = keeper.resume(autoencoder)
     try:
-        if first_epoch < epochs:
+        if not keeper.is_finished():
             autoencoder.fit(
                 **_pipelines(images, corrupt, settings, first_epoch, steps),
                 initial_epoch=first_epoch,
@@ -183,7 +189,7 @@ def _fit(autoencoder, images, corrupt, settings, run, tensorboard, verbose):
                 verbose=verbose if verbose == 1 else 0,
             )
     finally:  # also after Ctrl-C
-        keeper.finish(epochs)
+        keeper.finish()
     return keeper.history
 
 
@@ -197,6 +203,7 @@ def _compile(autoencoder, settings, steps):
     schedule = warmup_cosine(settings["learning_rate"], settings["epochs"] * steps)
     backend = keras.backend.backend()
     at_once = steps % STEPS_PER_EXECUTION == 0 and backend != "torch"
+    at_once = at_once and settings["epochs"] * steps > FEW_STEPS
     # In half precision Keras adds a `LossScaleOptimizer` around this one.
     autoencoder.compile(
         # The usual 0.999 is too slow for a training of few epochs.
@@ -215,24 +222,6 @@ def _pipelines(images, corrupt, settings, first_epoch, steps):
     train = make_pipeline(images.x_train, **shared, **shuffled)
     validation = make_pipeline(images.x_val, inputs=images.inputs_val, **shared)
     return {"x": train, "validation_data": validation, "steps_per_epoch": steps}
-
-
-class EpochLine(keras.callbacks.Callback):
-    """Prints one line an epoch: the losses, its seconds, and the time left."""
-
-    def on_train_begin(self, logs=None):
-        self._times = [time.perf_counter()]
-
-    def on_epoch_end(self, epoch, logs=None):
-        self._times.append(time.perf_counter())
-        epochs, times = self.params["epochs"], self._times
-        losses = "  ".join(f"{key} {value:.5f}" for key, value in logs.items())
-        line = f"epoch {epoch + 1:>3}/{epochs}  {losses}  {times[-1] - times[-2]:.0f} s"
-        if epoch + 1 < epochs:
-            left = (times[-1] - times[0]) / (len(times) - 1) * (epochs - epoch - 1)
-            left = f"{left / 60:.0f} min" if left > 90 else f"{left:.0f} s"
-            line += f", {left} left"
-        print(line, flush=True)
 
 
 def checked_images(autoencoder, images, corrupt=None):
@@ -304,10 +293,8 @@ def _settings(autoencoder, images, corrupt, options):
     }
 
 
-def _check_options(
-    autoencoder, images, epochs, batch_size, learning_rate, loss, seed, turn
-):
-    for name, size in (("epochs", epochs), ("batch_size", batch_size)):
+def _check_options(autoencoder, images, learning_rate, loss, seed, turn, **sizes):
+    for name, size in sizes.items():  # epochs, batch_size, patience
         message = f"`{name}` must be a positive int. Received: {size!r}"
         require(is_int(size, 1), message)
     message = f"`learning_rate` must be positive. Received: {learning_rate!r}"

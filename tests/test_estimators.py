@@ -5,6 +5,7 @@ import warnings
 import joblib
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LogisticRegression
@@ -77,8 +78,46 @@ def test_rows_of_pixels(pixels, fitted):
     codes = features.fit_transform(rows)
     np.testing.assert_allclose(codes, fitted.transform(pixels[0]), atol=1e-5)
     assert features.inverse_transform(codes).shape == (40, 48)
-    with pytest.raises(ValueError, match=r"`X` .*48 pixels.*\(40, 47\)"):
+    with pytest.raises(ValueError, match="X has 47 features, but .*expecting 48"):
         features.transform(rows[:, :47])
+    with pytest.raises(ValueError, match=r"`image_shape` .*47 values.*\(6, 8\)"):
+        features.fit(rows[:, :47])
+
+
+def test_tables_with_names(pixels):
+    """Names of columns are remembered, and those of the codes are columns."""
+    pandas = pytest.importorskip("pandas")
+    names = [f"pixel{i}" for i in range(48)]
+    rows = pandas.DataFrame(pixels[0].reshape(40, 48), columns=names)
+    features = ConvAutoencoderFeatures("reference", 3, (6, 8), epochs=1)
+    codes = features.set_output(transform="pandas").fit_transform(rows)
+    assert [*features.feature_names_in_] == names
+    assert [*codes.columns] == [*features.get_feature_names_out()]
+    with pytest.raises(ValueError, match="feature names should match"):
+        features.transform(rows[names[::-1]])
+
+
+def test_rows_that_are_no_images():
+    features = ConvAutoencoderFeatures(image_shape=(2, 2), **TINY)
+    for rows in (np.full((9, 4), np.nan), np.zeros((0, 4)), np.zeros(4)):
+        with pytest.raises(ValueError):
+            features.fit(rows)
+    with pytest.raises(TypeError, match="[Ss]parse"):
+        features.fit(csr_array(np.zeros((9, 4))))
+
+
+def test_a_part_that_is_not_there_is_named_before_training(pixels, monkeypatch):
+    monkeypatch.setattr(estimators, "train", None)
+    with pytest.raises(ValueError, match="`layer`"):
+        ConvAutoencoderFeatures(layer="nowhere", **TINY).fit(pixels[0])
+
+
+def test_parameters_count_when_it_is_fitted(pixels):
+    features = ConvAutoencoderFeatures(**TINY).fit(pixels[0])
+    codes = features.transform(pixels[0])
+    features.set_params(layer="conv_1", pooling="max", preset="pytorch")
+    np.testing.assert_array_equal(features.transform(pixels[0]), codes)
+    assert len(features.get_feature_names_out()) == codes.shape[1]
 
 
 def test_options_are_passed_on(pixels, monkeypatch):

@@ -410,6 +410,7 @@ def test_ctrl_c_and_the_same_call_again(
     assert not (run / "checkpoint.npz").exists()
 
 
+@pytest.mark.float32  # exact; `test_resumed_in_half_precision` is the other
 def test_interrupted_twice(complete, few, tmp_path, monkeypatch):
     expected, history, _ = complete
     model = tiny()
@@ -421,6 +422,23 @@ def test_interrupted_twice(complete, few, tmp_path, monkeypatch):
     again = train(model, few, **OPTIONS, run=tmp_path)
     assert without_times(again) == without_times(history)
     assert_same_weights(model, expected)
+
+
+@pytest.mark.float32  # exact; `test_resumed_in_half_precision` is the other
+def test_patience(few, tmp_path, monkeypatch):
+    """At no rate to speak of, no epoch is better than the first."""
+    options = {**OPTIONS, "epochs": 9, "learning_rate": 1e-30, "run": tmp_path}
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        stop_at(patch, "on_epoch_end", 2)
+        train(tiny(), few, **options, patience=2)
+    history = train(tiny(), few, **options, patience=2)
+    assert len(history["loss"]) == 3 and not (tmp_path / "checkpoint.npz").exists()
+    monkeypatch.setattr(keras.Model, "fit", None)  # it is not trained again
+    assert train(tiny(), few, **options, patience=2) == history
+    with pytest.raises(ValueError, match="patience=2 on disk, None requested"):
+        train(tiny(), few, **options)
+    with pytest.raises(ValueError, match="`patience` must be a positive int"):
+        train(tiny(), few, **options, patience=0)
 
 
 def test_a_loss_that_is_no_number(few, tmp_path, monkeypatch):
@@ -450,6 +468,7 @@ def test_a_rate_that_is_too_high(few, tmp_path):
     assert_same_weights(load_run(run), tiny())
 
 
+@pytest.mark.float32  # exact
 # Old releases of NumPy do not close the file that they could not write.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_disk_that_fills(complete, few, tmp_path, monkeypatch):
@@ -573,6 +592,7 @@ def test_noise_in_minus_one_to_one(few):
     assert found == pytest.approx(min(history["val_loss"]), rel=1e-4)
 
 
+@pytest.mark.float32  # exact; `test_resumed_in_half_precision` is the other
 def test_ctrl_c_and_the_same_noise_again(complete, few, tmp_path, monkeypatch):
     """All that is drawn is drawn again: order, noise, flips and rotations."""
     options = {**OPTIONS, "corrupt": GaussianNoise((0.1, 0.5)), "augment": True}

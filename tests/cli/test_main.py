@@ -17,8 +17,8 @@ import pytest
 from PIL import Image
 
 from convae_cli import commands, tasks
+from convae_cli.defaults import MOST_EPOCHS
 from convae_cli.main import main
-from convae_cli.tasks import MOST_EPOCHS
 from convae_keras.compression.container import Block, write_container
 from convae_keras.corruption import Downsample, GaussianNoise, Warp, from_config
 from convae_keras.data import sources as data
@@ -100,7 +100,14 @@ def test_train_leaves_a_run_folder(finished):
 def test_train_says_what_it_does(finished):
     assert finished.printed[1].startswith(f"Keras {keras.__version__} with ")
     text = "\n".join(finished.printed)
-    for said in ("epoch   8/8", "on the test images", "autoencoder", "mean image"):
+    for said in (
+        "About ",
+        " for 8 epochs",
+        "epoch   8/8",
+        "on the test images",
+        "autoencoder",
+        "mean image",
+    ):
         assert said in text
     assert f"The model and its card are in {finished.run}" in text
 
@@ -170,6 +177,7 @@ def test_options_reach_what_they_name(pictures, monkeypatch, capsys):
         "seed": 9,
         "corrupt": None,
         "augment": True,
+        "patience": 10,
         "run": Path("mine"),
         "tensorboard": True,
         "verbose": 2,
@@ -178,7 +186,12 @@ def test_options_reach_what_they_name(pictures, monkeypatch, capsys):
     assert seen["images"].image_shape == (8, 12, 1)
     # Few pictures are shown more often, so that as much is learnt.
     assert seen["epochs"] == MOST_EPOCHS
-    assert seen["batch_size"] is seen["learning_rate"] is seen["loss"] is None
+    assert seen["autoencoder"].encoder.output_shape == (None, 1, 2, 3)
+    assert seen["learning_rate"] is seen["loss"] is None and not seen["augment"]
+    seen.clear()
+    main(["train", "--data", "mnist5k"])
+    assert seen["autoencoder"].encoder.output_shape == (None, 32)
+    assert "patience" not in seen
 
 
 def test_the_weights_come_from_the_seed(monkeypatch, capsys):

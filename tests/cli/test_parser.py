@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from convae_cli import checks, commands, parser, tasks
+from convae_cli import checks, commands, data, parser, tasks
 from convae_keras import corruption, features, pretrained
 from convae_keras.data import image_files, patches, sources
 
@@ -76,7 +76,7 @@ def test_the_choices_are_those_of_the_module():
     assert {*parser.POOLINGS} == {*features.POOLS}
     assert {*parser.COLORS} >= {*image_files.MODES}
     assert tasks.DOWNSAMPLING["choices"] == corruption.DOWNSAMPLING
-    assert tasks.PATCH_SIZE == patches.PATCH_SIZE
+    assert data.PATCH_SIZE == patches.PATCH_SIZE
     undone = {task.undoes for task in tasks.TASKS.values()} - {None}
     assert all(hasattr(corruption, name) for name in undone)
 
