@@ -31,11 +31,11 @@ def middles(folder, side):
     """The middle of each photograph, uint8 `(side, side, 3)`, by file name."""
     found = {}
     for path in image_paths(Path(folder))[0]:
-        with open_image(path) as (image, info):
+        with open_image(Path(folder) / path) as (image, info):
             pixels = np.asarray(decode(image, info, "RGB")[0])
         top, left = ((size - side) // 2 for size in pixels.shape[:2])
         if min(top, left) >= 0:
-            found[path.name] = pixels[top : top + side, left : left + side]
+            found[path] = pixels[top : top + side, left : left + side]
     return found
 
 

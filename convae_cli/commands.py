@@ -26,7 +26,7 @@ from convae_keras.model_card import score_rows, verdict, write_report
 from convae_keras.models import count_trainable
 from convae_keras.pipelines import to_float
 from convae_keras.pretrained import find_pretrained, pretrained_names
-from convae_keras.progress import format_seconds, step_seconds
+from convae_keras.progress import epoch_seconds, format_seconds
 from convae_keras.runs import SETTINGS
 from convae_keras.saving import read_json
 from convae_keras.training import checked_images
@@ -75,14 +75,12 @@ def _print_time(run, autoencoder, images, options):
     """Says how long it will take, unless there is something to resume or report."""
     if (run / "history.json").exists():
         return
-    count, epochs = len(images.x_train), options["epochs"]
-    batch_size = min(options["batch_size"] or 128, count)
-    corrupt, inputs = options["corrupt"], images.inputs_train
-    x = to_float(images.x_train[:batch_size])
-    x = model_inputs(x, inputs if corrupt is None else corrupt)
-    seconds = count // batch_size * step_seconds(autoencoder, x)
-    total = format_seconds(epochs * seconds)
-    print(f"About {total} for {epochs} epochs; --epochs makes it shorter.")
+    epochs, corrupt = options["epochs"], options["corrupt"]
+    x = to_float(images.x_train[: options["batch_size"] or 128])
+    x = model_inputs(x, images.inputs_train if corrupt is None else corrupt)
+    counts = len(images.x_train), len(images.x_val)
+    total = format_seconds(epochs * epoch_seconds(autoencoder, x, *counts))
+    print(f"About {total} for {epochs} epochs at most; --epochs makes it shorter.")
 
 
 def evaluate(arguments):

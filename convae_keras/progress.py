@@ -6,8 +6,9 @@ import keras
 
 from convae_keras.keras_settings import standard_settings
 
-# A training step takes as long as so many predictions of its batch.
-PREDICTIONS = 3
+# A training step takes as long as so many predictions of its batch; in seconds, the
+# least that an epoch takes, with its checkpoint.
+PREDICTIONS, LEAST_EPOCH = 3, 0.1
 
 
 class EpochLine(keras.callbacks.Callback):
@@ -33,12 +34,13 @@ def format_seconds(seconds):
 
 
 @standard_settings()
-def step_seconds(autoencoder, x):
-    """Estimates how long a training step takes, from the time of a prediction.
+def epoch_seconds(autoencoder, x, train_count, val_count):
+    """Estimates how long an epoch of training takes, from the time of a prediction.
 
     Args:
         autoencoder: `keras.Model`.
         x: float `(batch_size, …)`, one batch of its inputs.
+        train_count, val_count: int, the images to train on and to validate on.
 
     Returns:
         float.
@@ -46,4 +48,6 @@ def step_seconds(autoencoder, x):
     autoencoder.predict_on_batch(x)  # compiles it
     start = time.perf_counter()
     autoencoder.predict_on_batch(x)
-    return PREDICTIONS * (time.perf_counter() - start)
+    seconds = time.perf_counter() - start
+    images = PREDICTIONS * train_count + val_count
+    return LEAST_EPOCH + images / len(x) * seconds

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from helpers import small
 
-from convae_keras import conv_autoencoder, train
+from convae_keras import block_autoencoder, conv_autoencoder, train
 from convae_keras.compression import conv_codec
 from convae_keras.evaluation import reconstruct
 from convae_keras.features import classifier, encode
@@ -57,6 +57,7 @@ def test_results_do_not_depend_on_them(strokes, request):
     "build",
     [
         lambda: conv_autoencoder(seed=1),
+        lambda: block_autoencoder((8, 8, 1), filters=(4,), seed=1),
         lambda: restorer((None, None, 1), filters=(4, 4), convs=(1, 1), seed=1),
         lambda: conv_codec((8, 8, 1), latent_dim=2, filters=(2, 2), seed=1),
         lambda: classifier(small(), 3, seed=1),

@@ -18,7 +18,7 @@ from convae_keras import training
 from convae_keras.corruption import Corruption, Downsample, GaussianNoise
 from convae_keras.data.sources import Images
 from convae_keras.metrics import bce, psnr
-from convae_keras.models import conv_autoencoder
+from convae_keras.models import block_autoencoder, conv_autoencoder
 from convae_keras.pipelines import make_pipeline, to_float
 from convae_keras.restorers import restorer
 from convae_keras.runs import load_run
@@ -657,6 +657,7 @@ def test_a_model_that_returns_another_size_than_the_images(few, monkeypatch):
 # --- half precision ----------------------------------------------------------
 
 HALF = {
+    "blocks": lambda: block_autoencoder((28, 28, 1), filters=(4, 4), seed=0),
     "restorer": lambda: restorer(
         filters=(4, 4), convs=(1, 1), head="nearest", residual=True, seed=0
     ),

@@ -102,7 +102,7 @@ def test_train_says_what_it_does(finished):
     text = "\n".join(finished.printed)
     for said in (
         "About ",
-        " for 8 epochs",
+        " for 8 epochs at most",
         "epoch   8/8",
         "on the test images",
         "autoencoder",
