@@ -141,6 +141,10 @@ def test_card_of_a_model_for_any_size():
     assert "any x any x 1" in card_of(small(image_shape=(None, None, 1)))
 
 
+def test_card_of_a_training_that_may_end_early():
+    assert "at most, 7 after the best, batch" in card_of(small(), patience=7)
+
+
 def test_card_of_an_augmented_training():
     assert "flips" in card_of(small(), turn=True)
 
