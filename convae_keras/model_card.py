@@ -61,7 +61,7 @@ A convolutional autoencoder with {parameters:,} trainable parameters.
 - Input: float32 `(n, {image})`, pixels in [{pixel_range[0]}, {pixel_range[1]}].
 - Output: {output}.
 {corruption}{codec}\
-- Training: {epochs} epochs{patience}, batch size {batch_size}{augmentation}, seed {seed}.
+- Training: {epochs} epochs, batch size {batch_size}{augmentation}, seed {seed}.
   Loss `{loss}`; Adam, learning rate {learning_rate} with warm-up and cosine decay.
   The weights are those of the epoch with the lowest validation loss.
 - Limitations: trained on this data only; results on other images are unreliable.
@@ -91,7 +91,10 @@ def model_card(name, autoencoder, settings, results):
     if hasattr(autoencoder, "encoder"):
         code = format_shape(autoencoder.encoder.output_shape[1:])
         output = f"the reconstructed images, from a code of {code} numbers"
-    codec, patience = "", settings.get("patience")
+    flips = ", random flips and 90° rotations" if settings.get("turn") else ""
+    patience = settings.get("patience")
+    stopped = f", or until {patience} bring nothing better" if patience else ""
+    codec = ""
     if hasattr(autoencoder, "tables"):
         digits = fingerprint(autoencoder)[:32]
         codec = f"- Fingerprint, in the files that it compressed: `{digits}`.\n"
@@ -102,8 +105,7 @@ def model_card(name, autoencoder, settings, results):
         output=output,
         corruption=f"- Corruption of the input: `{corrupt}`.\n" if corrupt else "",
         codec=codec,
-        patience=f" at most, {patience} after the best" if patience else "",
-        augmentation=", random flips and 90° rotations" if settings.get("turn") else "",
+        augmentation=flips + stopped,
         table=markdown_table(score_rows(results)),
         verdict=f"\n{verdict(results)}\n" if verdict(results) else "",
     )

@@ -142,7 +142,7 @@ def test_card_of_a_model_for_any_size():
 
 
 def test_card_of_a_training_that_may_end_early():
-    assert "at most, 7 after the best, batch" in card_of(small(), patience=7)
+    assert "or until 7 bring nothing better" in card_of(small(), patience=7)
 
 
 def test_card_of_an_augmented_training():
