@@ -30,7 +30,8 @@ $(TESTS): export OMP_NUM_THREADS = 1
 $(TESTS): export NPROC = 1
 # What pytest compiles is kept, whatever the user's own habit.
 $(TESTS): export PYTHONDONTWRITEBYTECODE =
-# Each job's output in one piece, where `make` can.
+# One job more than processes, since those of notebooks also wait; each job's output
+# in one piece, where `make` can.
 TOGETHER = $(MAKE) --no-print-directory --jobs $(shell expr $(PROCESSES) + 1) \
 	$(if $(filter output-sync,$(.FEATURES)),--output-sync)
 # Only Linux can fork a process that has loaded so much.

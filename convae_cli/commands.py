@@ -73,10 +73,11 @@ def train(arguments):
 
 def _print_time(run, autoencoder, images, options):
     """Says how long it will take, unless there is something to resume or report."""
-    if (run / "history.json").exists():
-        return
     epochs, corrupt = options["epochs"], options["corrupt"]
-    x = to_float(images.x_train[: options["batch_size"] or 128])
+    batch_size = 128 if options["batch_size"] is None else options["batch_size"]
+    if (run / "history.json").exists() or min(epochs, batch_size) < 1:
+        return  # what cannot be is refused by `train`
+    x = to_float(images.x_train[:batch_size])
     x = model_inputs(x, images.inputs_train if corrupt is None else corrupt)
     counts = len(images.x_train), len(images.x_val)
     total = format_seconds(epochs * epoch_seconds(autoencoder, x, *counts))

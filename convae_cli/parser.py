@@ -80,7 +80,8 @@ def _train(add):
     epochs = "at most so many (default: by number and size of the images)"
     add("--epochs", type=int, help=epochs)
     add("--batch-size", type=int, help="images in a batch (default: by the network)")
-    add("--latent-dim", type=int, help="size of a dense code (default: by the images)")
+    size = "size of a dense code, or of a block's (default: by the images)"
+    add("--latent-dim", type=int, help=size)
     rate = "peak learning rate of the schedule (default: by the network)"
     add("--learning-rate", type=float, help=rate)
     losses = "binary_crossentropy, mse, mae or psnr (default: by the network)"
