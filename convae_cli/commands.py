@@ -81,7 +81,7 @@ def _print_time(run, autoencoder, images, options):
     x = model_inputs(x, images.inputs_train if corrupt is None else corrupt)
     counts = len(images.x_train), len(images.x_val)
     total = format_seconds(epochs * epoch_seconds(autoencoder, x, *counts))
-    print(f"About {total} for {epochs} epochs at most; --epochs makes it shorter.")
+    print(f"Epochs: at most {epochs}, about {total}; --epochs makes it shorter.")
 
 
 def evaluate(arguments):

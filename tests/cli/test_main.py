@@ -101,8 +101,7 @@ def test_train_says_what_it_does(finished):
     assert finished.printed[1].startswith(f"Keras {keras.__version__} with ")
     text = "\n".join(finished.printed)
     for said in (
-        "About ",
-        " for 8 epochs at most",
+        "Epochs: at most 8, about ",
         "epoch   8/8",
         "on the test images",
         "autoencoder",
