@@ -44,6 +44,8 @@ def compare(name, targets, inputs, model, usual):
 
 
 def main():
+    if len(sys.argv) < 2:
+        sys.exit(__doc__)
     folder, side = sys.argv[1], int(sys.argv[2]) if len(sys.argv) > 2 else 510
     side -= side % 6  # both scales divide it
     paths, _ = image_paths(folder)

@@ -159,7 +159,8 @@ class ConvAutoencoderFeatures(
 
     def __setstate__(self, state):
         if "autoencoder_" in state:
-            state = state.copy()
+            # Earlier versions did not store the part, which is the parameters' then.
+            state = {"_part": (state["layer"], state["pooling"]), **state}
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / "model.keras"
                 path.write_bytes(state["autoencoder_"])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from convae_cli import defaults
+from convae_keras import models
 
 pytestmark = pytest.mark.static
 
@@ -34,6 +35,7 @@ def test_preset(count, shape, expected):
     [((28, 28, 1), 32), ((32, 32, 3), 128), ((512, 512, 3), 128), ((3, 3, 1), 1)],
 )
 def test_latent_dim(shape, expected):
+    assert defaults.VALUES_A_NUMBER == models.VALUES_A_NUMBER  # without its Keras
     assert defaults.latent_dim(shape) == expected
 
 
