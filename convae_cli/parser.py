@@ -136,7 +136,7 @@ def _search(add):
     _json_flag(add)
 
 
-@_verb("convae compress photographs photos/ photos.cae")
+@_verb("convae compress digits pictures/ pictures.cae")
 def _compress(add):
     """Compress images into one .cae file."""
     _run_flag(add)
@@ -147,7 +147,7 @@ def _compress(add):
     _write_flags(add)
 
 
-@_verb("convae decompress photographs photos.cae restored/", COMPLETE)
+@_verb("convae decompress digits pictures.cae restored/", COMPLETE)
 def _decompress(add):
     """Restore the images of a .cae file."""
     _run_flag(add)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import keras
 
+from convae_cli.tasks import PHOTOGRAPHS
 from convae_keras import conv_autoencoder, conv_codec, load_images, train
 from convae_keras.compression.bitstream import fit_tables
 from convae_keras.corruption import Downsample, GaussianNoise, Warp
@@ -94,6 +95,15 @@ def codec(weight, epochs, start=None):
     return run
 
 
+def codec_photographs(images):
+    """Notebook 07: a codec for photographs of any size, which learns from patches."""
+    name, images = "codec_photographs", load_images("photographs")
+    model = conv_codec((None, None, 3), **PHOTOGRAPHS, seed=0)
+    history = _train(name, model, images, 40, 15, loss="psnr", augment=True)[1]
+    fit_tables(model, images.x_train)
+    return model, history
+
+
 # In this order: the codecs after the first start from its weights.
 COURSE_RUNS = {
     "enlarger": enlarger,
@@ -106,6 +116,7 @@ COURSE_RUNS = {
     "codec_16": codec(16, 4, start="codec_55"),
     "codec_30": codec(30, 4, start="codec_55"),
     "codec_120": codec(120, 4, start="codec_55"),
+    "codec_photographs": codec_photographs,
     "features_plain": codes("features_plain", 128, 20),
     "features_affine": codes("features_affine", 128, 20, WARP),
     "denoiser": denoiser,

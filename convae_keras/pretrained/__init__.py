@@ -24,8 +24,8 @@ def load_pretrained(name="reference"):
             numbers, trained on MNIST. `"denoiser"`, `"denoiser_grey"`:
             restorers of color and grayscale photographs with Gaussian noise of a
             standard deviation up to 0.2. `"enlarger_x2"`, `"enlarger_x3"`:
-            super-resolution of the luma of photographs. `"digits"`,
-            `"photographs"`: codecs for MNIST and for color images.
+            super-resolution of the luma of photographs. `"digits"`: a codec for
+            MNIST.
 
     Returns:
         An uncompiled `keras.Model`: an `Autoencoder`, a restorer or a `Codec`.
