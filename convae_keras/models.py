@@ -51,6 +51,16 @@ class Autoencoder(keras.Model):
         """`keras.Model` from codes to images."""
         return self.get_layer("decoder")
 
+    def zero_grad(self, set_to_none=True):
+        """Clears the gradients under PyTorch, where Keras calls it at each step.
+
+        PyTorch's own method knows one variable for each name, and would add up the
+        gradients of `code_1` in the encoder over all steps, since the decoder has
+        a layer of that name, too.
+        """
+        for variable in self.trainable_variables:
+            variable.value.grad = None
+
 
 def pixel_range(autoencoder):
     """Returns the range of the pixels that a model takes and returns.

@@ -188,6 +188,12 @@ def _fit(autoencoder, images, corrupt, settings, run, tensorboard, verbose):
                 shuffle=False,  # the pipeline does
                 verbose=verbose if verbose == 1 else 0,
             )
+    except RuntimeError as error:
+        if "between 0 and 1" not in str(error):
+            raise
+        # PyTorch refuses the cross-entropy of what is not a number.
+        nan = {"loss": np.nan, "val_loss": np.nan}
+        keeper.on_epoch_end(len(keeper.history["loss"]), nan)
     finally:  # also after Ctrl-C
         keeper.finish()
     return keeper.history

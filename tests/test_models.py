@@ -284,3 +284,16 @@ def test_bad_options(name, value):
 def test_a_dense_code_needs_a_fixed_size():
     with pytest.raises(ValueError, match="`latent_dim`.*`image_shape`.*None"):
         conv_autoencoder("reference", image_shape=(None, None, 1))
+
+
+@pytest.mark.float32  # a step so small is none in half precision
+def test_gradients_of_one_step_do_not_count_in_the_next():
+    """Encoder and decoder have layers of the same names."""
+    autoencoder, x = small(), images((6, 6, 1))
+    autoencoder.compile(keras.optimizers.SGD(0.001), "mse")
+    layer, kernels = autoencoder.encoder.get_layer("code_1"), []
+    for _ in range(4):
+        kernels.append(layer.get_weights()[0])
+        autoencoder.train_on_batch(x, x)
+    first, _, third = (np.abs(b - a).sum() for a, b in itertools.pairwise(kernels))
+    assert first > 0 and third == pytest.approx(first, rel=0.1)

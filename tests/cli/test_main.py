@@ -87,7 +87,7 @@ def test_train_learns(finished, digits):
     assert summary["bce_floor"] == pytest.approx(floor)
     rows = summary["rows"]
     assert summary["mse"] < rows["mean image"]["mse"] / 10
-    assert summary["bce_floor"] < summary["bce"] < 1.2 * summary["bce_floor"]
+    assert summary["bce_floor"] < summary["bce"] < 1.25 * summary["bce_floor"]
 
 
 def test_train_leaves_a_run_folder(finished):
