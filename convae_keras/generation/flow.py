@@ -1,0 +1,234 @@
+"""Flow matching: a small network that moves noise to the codes of images."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import layers, ops
+from sklearn.decomposition import PCA
+
+from convae_keras.generation.samplers import checked_codes, draw_labels
+from convae_keras.keras_settings import standard_settings
+from convae_keras.validation import is_int, require
+
+
+def velocity_network(latent_dim, classes=1, *, units=256, blocks=3, seed=None):
+    """Builds the network whose output is where a code on its way is to go.
+
+    Args:
+        latent_dim: int, elements of a code.
+        classes: int, the number of classes; 1 without labels.
+        units: int, width of the dense layers.
+        blocks: int, residual blocks.
+        seed: int for the same initial weights at every call, or None.
+
+    Returns:
+        An uncompiled functional `keras.Model`. Inputs: float32 `codes` `(n,
+        latent_dim)`, `time` `(n, 1)` from 0 (noise) to 1 (code), and `label`
+        `(n, classes)`, one-hot. Output: float32 `(n, latent_dim)`, the change of
+        the code in a unit of time.
+    """
+    with standard_settings(policy="float32", seed=seed):
+        codes = keras.Input((latent_dim,), name="codes")
+        time, label = (
+            keras.Input((1,), name="time"),
+            keras.Input((classes,), name="label"),
+        )
+        x = layers.Concatenate(name="inputs")([codes, time, label])
+        x = layers.Dense(units, "silu", name="in")(x)
+        for i in range(1, blocks + 1):
+            y = layers.Concatenate(name=f"known_{i}")([x, time, label])
+            y = layers.Dense(units, "silu", name=f"dense_{i}")(y)
+            y = layers.Dense(units, name=f"step_{i}")(y)
+            x = layers.Add(name=f"block_{i}")([x, y])
+        x = layers.Dense(latent_dim, kernel_initializer="zeros", name="velocity")(x)
+        return keras.Model([codes, time, label], x, name="velocity")
+
+
+@keras.saving.register_keras_serializable(package="convae_keras")
+class FollowFlow(layers.Layer):
+    """Moves noise along a velocity, from time 0 to time 1, by Heun's method.
+
+    Args:
+        velocity: `keras.Model`, as `velocity_network` builds it.
+        steps: int; the velocity is computed twice in each.
+        **kwargs: as in `keras.layers.Layer`, such as `name`.
+
+    Input shape:
+        float32 `[(n, latent_dim), (n, classes)]`: noise and one-hot labels.
+
+    Output shape:
+        float32 `(n, latent_dim)`.
+    """
+
+    def __init__(self, velocity, steps=16, **kwargs):
+        super().__init__(**kwargs)
+        require(
+            is_int(steps, 1), f"`steps` must be a positive int. Received: {steps!r}"
+        )
+        self.velocity, self.steps = velocity, steps
+
+    def call(self, inputs):
+        codes, label = inputs
+        for i in range(self.steps):
+            first = self._velocity(codes, i, label)
+            second = self._velocity(codes + first / self.steps, i + 1, label)
+            codes = codes + (first + second) / (2 * self.steps)
+        return codes
+
+    def _velocity(self, codes, i, label):
+        time = ops.full_like(codes[:, :1], i / self.steps)
+        return self.velocity([codes, time, label])
+
+    def get_config(self):
+        velocity = keras.saving.serialize_keras_object(self.velocity)
+        return {**super().get_config(), "velocity": velocity, "steps": self.steps}
+
+    @classmethod
+    def from_config(cls, config):
+        velocity = keras.saving.deserialize_keras_object(config.pop("velocity"))
+        return cls(velocity, **config)
+
+
+class FlowSampler:
+    """A flow from noise to codes, of each class if they have labels.
+
+    Codes are whitened. The network learns, of a code on the straight line from
+    noise to an image's code, in which direction it moves on average. Followed from
+    new noise, that leads to new codes.
+
+    Args:
+        units, blocks: as in `velocity_network`.
+        epochs: int.
+        batch_size: int.
+        learning_rate: float, the maximum of the schedule.
+        steps: int, as in `FollowFlow`.
+        seed: int, of weights, order and noise.
+        verbose: as in `keras.Model.fit`.
+
+    References:
+        - [Lipman et al., 2023](https://arxiv.org/abs/2210.02747), flow matching
+        - [Rombach et al., 2022](https://arxiv.org/abs/2112.10752), on the codes of
+          an autoencoder
+
+    Example:
+
+    >>> codes = np.random.RandomState(0).normal(5, 2, (1000, 3))
+    >>> sampler = FlowSampler(units=8, blocks=1, epochs=1).fit(codes)
+    >>> sampler.sample(500)[0].shape
+    (500, 3)
+    """
+
+    def __init__(
+        self,
+        units=256,
+        blocks=3,
+        *,
+        epochs=40,
+        batch_size=256,
+        learning_rate=0.002,
+        steps=16,
+        seed=0,
+        verbose=0,
+    ):
+        sizes = {"units": units, "blocks": blocks, "epochs": epochs, "steps": steps}
+        for name, value in (sizes | {"batch_size": batch_size}).items():
+            message = f"`{name}` must be a positive int. Received: {value!r}"
+            require(is_int(value, 1), message)
+        self.units, self.blocks, self.steps, self.seed = units, blocks, steps, seed
+        self.epochs, self.batch_size = epochs, batch_size
+        self.learning_rate, self.verbose = learning_rate, verbose
+
+    def fit(self, codes, labels=None):
+        """Trains the network.
+
+        Args:
+            codes: float `(n, latent_dim)`.
+            labels: `(n,)`, or None.
+
+        Returns:
+            This sampler. `model` is a `keras.Model` from noise and one-hot labels
+            to codes; `history` a dict of lists, one number an epoch.
+
+        Raises:
+            ValueError: for other shapes, or fewer than two codes.
+        """
+        codes, labels, self.labeled = checked_codes(codes, labels)
+        require(len(codes) > 1, "`codes` must be at least two. Received: 1")
+        self.classes, counts = np.unique(labels, return_counts=True)
+        self.shares, self.dim = counts / counts.sum(), codes.shape[1]
+        pca = PCA(min(codes.shape), whiten=True).fit(codes)
+        whitened = pca.transform(codes).astype("float32")
+        size = {"units": self.units, "blocks": self.blocks, "seed": self.seed}
+        velocity = velocity_network(whitened.shape[1], len(self.classes), **size)
+        self.history = self._train(velocity, whitened, self._one_hot(labels))
+        self.model = self._model(velocity, pca)
+        return self
+
+    def _train(self, velocity, codes, one_hot):
+        count = max(1, len(codes) // self.batch_size)
+        total = count * self.epochs
+        rate = keras.optimizers.schedules.CosineDecay(self.learning_rate, total)
+        # The average of the weights samples better than the last ones.
+        averaged = {
+            "use_ema": True,
+            "ema_momentum": 1 - 1 / max(2, min(1000, total // 10)),
+        }
+        velocity.compile(keras.optimizers.Adam(rate, **averaged), "mse")
+        batches = _batches(codes, one_hot, self.batch_size, self.seed)
+        options = {"epochs": self.epochs, "steps_per_epoch": count, "shuffle": False}
+        return velocity.fit(batches, verbose=self.verbose, **options).history
+
+    def _model(self, velocity, pca):
+        noise = keras.Input((velocity.output_shape[1],), name="noise")
+        label = keras.Input((len(self.classes),), name="label")
+        x = FollowFlow(velocity, self.steps, name="flow", dtype="float32")(
+            [noise, label]
+        )
+        back = layers.Dense(self.dim, name="codes", dtype="float32", trainable=False)
+        model = keras.Model([noise, label], back(x), name="sampler")
+        scale = np.sqrt(pca.explained_variance_)[:, None]
+        back.set_weights([scale * pca.components_, pca.mean_])
+        return model
+
+    def _one_hot(self, labels):
+        return (labels[:, None] == self.classes).astype("float32")
+
+    def sample(self, count, label=None, seed=0):
+        """Draws codes.
+
+        Args:
+            count: int.
+            label: the class of all; None for classes as often as in training.
+            seed: int.
+
+        Returns:
+            `(codes, labels)`: float32 `(count, latent_dim)` and `(count,)`, the
+            classes; None for those if the codes had none.
+
+        Raises:
+            ValueError: for a `count` below 1 or an unknown class.
+        """
+        random = np.random.RandomState(seed)
+        labels = draw_labels(count, label, self.classes, self.shares, random)
+        noise = random.normal(size=(count, self.model.inputs[0].shape[1]))
+        inputs = [noise.astype("float32"), self._one_hot(labels)]
+        codes = self.model.predict(inputs, batch_size=1000, verbose=0)
+        return codes, labels if self.labeled else None
+
+
+def _batches(codes, one_hot, batch_size, seed):
+    """Infinite pipeline of `((codes on their way, time, label), direction)`."""
+    dim = codes.shape[1]
+
+    def batch(step):
+        seeds = tf.stack([tf.cast(seed, step.dtype), step])
+        draw = {"seed": seeds, "minval": 0, "maxval": len(codes), "dtype": tf.int32}
+        drawn = tf.random.stateless_uniform((batch_size,), **draw)
+        noise = tf.random.stateless_normal((batch_size, dim), seeds)
+        time = tf.random.stateless_uniform((batch_size, 1), seeds + [1, 0])
+        ends = tf.gather(codes, drawn)
+        on_the_way = time * ends + (1 - time) * noise
+        return (on_the_way, time, tf.gather(one_hot, drawn)), ends - noise
+
+    steps = tf.data.Dataset.range(tf.int64.max)
+    return steps.map(batch, num_parallel_calls=2, deterministic=True).prefetch(2)

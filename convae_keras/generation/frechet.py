@@ -1,0 +1,122 @@
+"""How close generated images are to real ones, in the features of a classifier."""
+
+import numpy as np
+from sklearn.metrics import pairwise_distances
+
+from convae_keras.validation import is_int, require
+
+# Rows of distances that are in memory at once.
+ROWS = 1000
+
+
+def frechet_distance(real, generated):
+    """Computes the Fréchet distance of two sets of features.
+
+    It is the squared 2-Wasserstein distance of the Gaussians that have their
+    means and covariances: zero for the same two, and the smaller, the closer.
+    Estimates from few features are too large: compare distances of as many.
+
+    Args:
+        real, generated: float arrays `(n, features)`, such as what `encode`
+            returns for a classifier's last layer but one.
+
+    Returns:
+        float, in squared units of the features.
+
+    Raises:
+        ValueError: for other shapes, or fewer than two features of either.
+
+    References:
+        - [Heusel et al., 2017](https://arxiv.org/abs/1706.08500)
+        - [Dowson and Landau, 1982](https://doi.org/10.1016/0047-259X(82)90077-X)
+
+    Example:
+
+    >>> x = np.random.RandomState(0).normal(size=(1000, 8))
+    >>> round(frechet_distance(x, x + 1), 6)
+    8.0
+    """
+    real, generated = _checked(real, generated, at_least=2)
+    means = real.mean(axis=0) - generated.mean(axis=0)
+    first, second = np.cov(real, rowvar=False), np.cov(generated, rowvar=False)
+    first, second = np.atleast_2d(first), np.atleast_2d(second)
+    # The trace of the root of first @ second, which is not symmetric, is that of the
+    # root of a symmetric matrix with the same eigenvalues.
+    values, vectors = np.linalg.eigh(first)
+    root = vectors * np.sqrt(values.clip(0)) @ vectors.T
+    values = np.linalg.eigvalsh(root @ second @ root)
+    cross = np.sqrt(values.clip(0)).sum()
+    return float(means @ means + np.trace(first) + np.trace(second) - 2 * cross)
+
+
+def precision_recall(real, generated, neighbors=5):
+    """Computes how many samples are like real images, and the other way round.
+
+    A ball around each feature reaches to its `neighbors`th nearest one of the
+    same set; the balls of a set cover what the set is taken to be.
+
+    Args:
+        real, generated: float arrays `(n, features)`; as many of both make the
+            numbers comparable.
+        neighbors: int, smaller than either number of features.
+
+    Returns:
+        dict of floats. `"precision"`: the share of samples in a real image's
+        ball. `"recall"`: the share of real images in a sample's ball.
+        `"density"`: in how many real balls a sample is on average, by
+        `neighbors`; may be above 1. `"coverage"`: the share of real images
+        whose ball holds a sample.
+
+    Raises:
+        ValueError: for other shapes, or too many neighbors.
+
+    References:
+        - [Kynkäänniemi et al., 2019](https://arxiv.org/abs/1904.06991), precision
+          and recall
+        - [Naeem et al., 2020](https://arxiv.org/abs/2002.09797), density and
+          coverage, which outliers disturb less
+    """
+    message = f"`neighbors` must be a positive int. Received: {neighbors!r}"
+    require(is_int(neighbors, 1), message)
+    real, generated = _checked(real, generated, at_least=neighbors + 1)
+    in_real, covered = _in_balls(generated, real, neighbors)
+    in_generated, _ = _in_balls(real, generated, neighbors)
+    return {
+        "precision": float((in_real > 0).mean()),
+        "recall": float((in_generated > 0).mean()),
+        "density": float(in_real.mean() / neighbors),
+        "coverage": float(covered.mean()),
+    }
+
+
+def _in_balls(points, centers, neighbors):
+    """In how many balls each point lies; whether each ball holds a point."""
+    # The nearest to a center is that center itself.
+    near = (np.partition(rows, neighbors)[:, neighbors] for rows in _rows(centers))
+    radii, counts = np.concatenate([*near]), []
+    covered = np.zeros(len(centers), bool)
+    for rows in _rows(points, centers):
+        inside = rows <= radii
+        counts.append(inside.sum(axis=1))
+        covered |= inside.any(axis=0)
+    return np.concatenate(counts), covered
+
+
+def _rows(points, centers=None):
+    """Yields the distances of all points from all centers, some rows at a time."""
+    centers = points if centers is None else centers
+    for start in range(0, len(points), ROWS):
+        yield pairwise_distances(points[start : start + ROWS], centers)
+
+
+def _checked(real, generated, at_least):
+    real, generated = (np.asarray(x, "float64") for x in (real, generated))
+    fits = real.ndim == generated.ndim == 2 and real.shape[1:] == generated.shape[1:]
+    expected = "`real` and `generated` must be (n, features), as many features"
+    require(fits, f"{expected}. Received: {real.shape} and {generated.shape}")
+    fewest = min(len(real), len(generated))
+    expected = f"`real` and `generated` must be at least {at_least} features each"
+    require(fewest >= at_least, f"{expected}. Received: {fewest}")
+    finite = np.isfinite(real).all() and np.isfinite(generated).all()
+    require(finite, "`real` and `generated` must be finite. Received: NaN or infinity")
+    return real, generated

@@ -1,0 +1,95 @@
+"""Flow matching: what it learns, how it is followed, and saving."""
+
+import keras
+import numpy as np
+import pytest
+
+from convae_keras.generation.flow import FlowSampler, FollowFlow, velocity_network
+from convae_keras.saving import load_model
+
+SMALL = {"units": 32, "blocks": 1, "batch_size": 64, "steps": 8}
+
+
+@pytest.fixture(scope="module")
+def sampler():
+    """Of two classes on lines, around (2, 5) and (-2, 5)."""
+    random = np.random.RandomState(0)
+    labels = np.arange(2000) % 2
+    codes = random.normal(size=(2000, 1)) * [1, 0.5] + random.normal(size=(2000, 2)) / 9
+    codes += np.where(labels[:, None], [2, 5], [-2, 5])
+    return FlowSampler(**SMALL, epochs=12, learning_rate=0.01).fit(codes, labels)
+
+
+def test_it_learns_a_distribution_by_class(sampler):
+    codes, labels = sampler.sample(1000, seed=1)
+    assert codes.dtype == "float32" and (labels == 1).mean() == pytest.approx(
+        0.5, abs=0.06
+    )
+    for label, center in ((0, (-2, 5)), (1, (2, 5))):
+        found = codes[labels == label]
+        np.testing.assert_allclose(found.mean(axis=0), center, atol=0.35)
+        assert np.corrcoef(found, rowvar=False)[0, 1] > 0.8
+    assert sampler.history["loss"][-1] < sampler.history["loss"][0]
+
+
+def test_a_label_and_a_seed(sampler):
+    first, labels = sampler.sample(30, label=1, seed=3)
+    assert set(labels) == {1} and (first[:, 0] > 0).mean() > 0.9
+    np.testing.assert_array_equal(first, sampler.sample(30, label=1, seed=3)[0])
+    assert (first != sampler.sample(30, label=1, seed=4)[0]).any()
+
+
+def test_the_model_is_saved_whole(sampler, tmp_path):
+    sampler.model.save(tmp_path / "sampler.keras")
+    inputs = [np.ones((3, 2), "float32"), np.eye(2, dtype="float32")[[0, 1, 1]]]
+    expected = sampler.model.predict(inputs, verbose=0)
+    found = load_model(tmp_path / "sampler.keras").predict(inputs, verbose=0)
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_codes_without_labels():
+    codes = np.random.RandomState(0).normal(size=(100, 3))
+    sampler = FlowSampler(**SMALL, epochs=1).fit(codes)
+    samples, labels = sampler.sample(7)
+    assert samples.shape == (7, 3) and labels is None
+
+
+def test_fewer_codes_than_elements():
+    codes = np.random.RandomState(0).normal(size=(4, 9))
+    assert FlowSampler(**SMALL, epochs=1).fit(codes).sample(5)[0].shape == (5, 9)
+
+
+def test_the_velocity_is_followed():
+    """A velocity equal to the code takes it to e times as much."""
+    codes, time = keras.Input((1,)), keras.Input((1,))
+    label = keras.Input((1,))
+    same = keras.layers.Dense(1, use_bias=False, kernel_initializer="ones")
+    velocity = keras.Model([codes, time, label], same(codes))
+    one = np.ones((1, 1), "float32")
+    error = [
+        abs(np.asarray(FollowFlow(velocity, n)([one, one]))[0, 0] - np.e)
+        for n in (4, 8)
+    ]
+    assert error[1] < 0.01 and error[0] / error[1] == pytest.approx(4, rel=0.3)
+
+
+def test_the_weights_come_from_the_seed():
+    nets = [velocity_network(3, 2, units=4, blocks=1, seed=s) for s in (0, 0, 1)]
+    first, same, other = (net.get_layer("in").get_weights()[0] for net in nets)
+    np.testing.assert_array_equal(first, same)
+    assert (first != other).any()
+
+
+@pytest.mark.parametrize("name", ["units", "blocks", "epochs", "batch_size", "steps"])
+def test_sizes_are_positive_ints(name):
+    with pytest.raises(
+        ValueError, match=f"`{name}` must be a positive int. Received: 0"
+    ):
+        FlowSampler(**{name: 0})
+
+
+def test_other_codes(sampler):
+    with pytest.raises(ValueError, match="`codes` must be at least two"):
+        FlowSampler(**SMALL).fit(np.zeros((1, 3)))
+    with pytest.raises(ValueError, match=r"`label` must be one of \[0, 1\]"):
+        sampler.sample(1, label=2)
