@@ -6,7 +6,8 @@ import tensorflow as tf
 from keras import layers, ops
 from sklearn.decomposition import PCA
 
-from convae_keras.generation.samplers import checked_codes, draw_labels
+from convae_keras.generation.generator import ClassLabels, draw
+from convae_keras.generation.samplers import checked_codes
 from convae_keras.keras_settings import standard_settings
 from convae_keras.validation import is_int, require
 
@@ -146,8 +147,8 @@ class FlowSampler:
             labels: `(n,)`, or None.
 
         Returns:
-            This sampler. `model` is a `keras.Model` from noise and one-hot labels
-            to codes; `history` a dict of lists, one number an epoch.
+            This sampler. `model` is a `keras.Model` from noise and indices of
+            classes to codes; `history` a dict of lists, one number an epoch.
 
         Raises:
             ValueError: for other shapes, or fewer than two codes.
@@ -160,7 +161,8 @@ class FlowSampler:
         whitened = pca.transform(codes).astype("float32")
         size = {"units": self.units, "blocks": self.blocks, "seed": self.seed}
         velocity = velocity_network(whitened.shape[1], len(self.classes), **size)
-        self.history = self._train(velocity, whitened, self._one_hot(labels))
+        one_hot = (labels[:, None] == self.classes).astype("float32")
+        self.history = self._train(velocity, whitened, one_hot)
         self.model = self._model(velocity, pca)
         return self
 
@@ -180,18 +182,15 @@ class FlowSampler:
 
     def _model(self, velocity, pca):
         noise = keras.Input((velocity.output_shape[1],), name="noise")
-        label = keras.Input((len(self.classes),), name="label")
-        x = FollowFlow(velocity, self.steps, name="flow", dtype="float32")(
-            [noise, label]
-        )
+        index = keras.Input((), dtype="int32", name="label")
+        known = self.classes.tolist(), self.shares.tolist()
+        label = ClassLabels(*known, name="classes", dtype="float32")(index)
+        follow = FollowFlow(velocity, self.steps, name="flow", dtype="float32")
         back = layers.Dense(self.dim, name="codes", dtype="float32", trainable=False)
-        model = keras.Model([noise, label], back(x), name="sampler")
+        codes = back(follow([noise, label]))
         scale = np.sqrt(pca.explained_variance_)[:, None]
         back.set_weights([scale * pca.components_, pca.mean_])
-        return model
-
-    def _one_hot(self, labels):
-        return (labels[:, None] == self.classes).astype("float32")
+        return keras.Model([noise, index], codes, name="sampler")
 
     def sample(self, count, label=None, seed=0):
         """Draws codes.
@@ -208,11 +207,7 @@ class FlowSampler:
         Raises:
             ValueError: for a `count` below 1 or an unknown class.
         """
-        random = np.random.RandomState(seed)
-        labels = draw_labels(count, label, self.classes, self.shares, random)
-        noise = random.normal(size=(count, self.model.inputs[0].shape[1]))
-        inputs = [noise.astype("float32"), self._one_hot(labels)]
-        codes = self.model.predict(inputs, batch_size=1000, verbose=0)
+        codes, labels = draw(self.model, count, label, seed)
         return codes, labels if self.labeled else None
 
 

@@ -41,7 +41,7 @@ def test_a_label_and_a_seed(sampler):
 
 def test_the_model_is_saved_whole(sampler, tmp_path):
     sampler.model.save(tmp_path / "sampler.keras")
-    inputs = [np.ones((3, 2), "float32"), np.eye(2, dtype="float32")[[0, 1, 1]]]
+    inputs = [np.ones((3, 2), "float32"), np.array([0, 1, 1])]
     expected = sampler.model.predict(inputs, verbose=0)
     found = load_model(tmp_path / "sampler.keras").predict(inputs, verbose=0)
     np.testing.assert_array_equal(found, expected)
