@@ -107,7 +107,7 @@ reproduce: .venv/$(STAMP)  ## compute every number of the results table again an
 
 pretrained: .venv/$(STAMP)  ## train the models that ship with the package again
 	.venv/bin/convae train --data "$(DATA)" --preset reference --epochs 20 --out runs/pretrained/reference
-	.venv/bin/convae train --data photographs --task denoise --epochs 30 --out runs/pretrained/denoiser
+	.venv/bin/convae train --data photographs --task denoise --loss psnr --epochs 90 --out runs/pretrained/denoiser
 	.venv/bin/convae train --data photographs --color grey --task denoise --epochs 30 --out runs/pretrained/denoiser_grey
 	.venv/bin/convae train --data photographs --color grey --task super-resolution --scale 2 --epochs 16 --out runs/pretrained/enlarger_x2
 	.venv/bin/convae train --data photographs --color grey --task super-resolution --scale 3 --epochs 24 --out runs/pretrained/enlarger_x3
