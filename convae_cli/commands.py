@@ -19,8 +19,9 @@ from convae_keras import train as train_model
 from convae_keras.compression import Codec
 from convae_keras.corruption import from_config
 from convae_keras.evaluation import model_inputs
-from convae_keras.files import archive, restore
+from convae_keras.files import archive, generated, restore
 from convae_keras.files import search as features
+from convae_keras.generation.generator import is_generator
 from convae_keras.metrics import bce_floor
 from convae_keras.model_card import score_rows, verdict, write_report
 from convae_keras.models import count_trainable
@@ -28,7 +29,7 @@ from convae_keras.pipelines import to_float
 from convae_keras.pretrained import find_pretrained, pretrained_names
 from convae_keras.progress import epoch_seconds, format_seconds
 from convae_keras.runs import SETTINGS
-from convae_keras.saving import read_json
+from convae_keras.saving import load_model, read_json
 from convae_keras.training import checked_images
 from convae_keras.untrusted import named
 
@@ -159,6 +160,18 @@ def decompress(arguments):
     return {"images": count, "skipped": skipped}
 
 
+def generate(arguments):
+    """Draws new images."""
+    names = ("count", "label", "seed")
+    options = {name: getattr(arguments, name) for name in names}
+    options |= _switches(arguments)
+    paths, labels = generated.write_generated(
+        _generator(arguments), arguments.output, **options
+    )
+    print(f"{len(labels)} images are in {arguments.output}")
+    return {"written": [str(path) for path in paths], "labels": labels}
+
+
 def info(arguments):
     """Shows the contents of such a file."""
     found = archive.describe(arguments.input)
@@ -188,6 +201,14 @@ def _codec(arguments):
     model = _model(arguments)
     message = "RUN must be a model trained with --task compress. Received: "
     require(isinstance(model, Codec), f"{message}'{arguments.run}'")
+    return model
+
+
+def _generator(arguments):
+    path = Path(arguments.run) / "generator.keras"
+    model = load_model(path) if path.is_file() else _model(arguments)
+    message = "RUN must be a model trained with --task generate. Received: "
+    require(is_generator(model), f"{message}'{arguments.run}'")
     return model
 
 

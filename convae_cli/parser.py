@@ -158,6 +158,19 @@ def _decompress(add):
     _write_flags(add)
 
 
+@_verb("convae generate generator grid.png --count 100", COMPLETE)
+def _generate(add):
+    """Draw new images from a model trained with --task generate."""
+    _run_flag(add)
+    output = "picture to write, a grid of all; or folder, for PNG files"
+    add("output", metavar="OUTPUT", help=output)
+    add("--count", type=int, default=64, help="number of images (default: 64)")
+    add("--label", help="class of all (default: as often as in training)")
+    add("--seed", type=int, default=0, help="of the noise (default: 0)")
+    _skip_flag(add)
+    _write_flags(add)
+
+
 @_verb("convae info photos.cae")
 def _info(add):
     """Show the contents of a .cae file."""

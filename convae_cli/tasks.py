@@ -111,6 +111,25 @@ def _fit_tables(run, model, images):
     save_model(run, model)
 
 
+def _fit_generator(run, model, images):
+    import numpy as np
+
+    from convae_keras.features import encode
+    from convae_keras.generation import FlowSampler, image_generator
+    from convae_keras.runs import save_model
+    from convae_keras.saving import read_json
+
+    if (run / "generator.keras").exists():
+        return
+    labels = images.y_train
+    if labels is not None and images.class_names:
+        labels = np.array(images.class_names)[labels]
+    print("A flow from noise to the codes:")
+    sampler = FlowSampler(seed=read_json(run / "settings.json")["seed"], verbose=2)
+    sampler.fit(encode(model, images.x_train), labels)
+    save_model(run, image_generator(model, sampler), "generator.keras")
+
+
 def _codec_scores(model, images, corrupt):
     from convae_keras.compression.evaluation import codec_scores
 
@@ -192,6 +211,12 @@ _TASKS = (
         "undo random affine transforms, for a code that serves other methods",
         corruption=_affine,
         undoes="Warp",
+    ),
+    Task(
+        "generate",
+        "reconstruct, then learn to draw codes; the model draws new images",
+        presets=("reference",),
+        finish=_fit_generator,
     ),
     Task(
         "compress",

@@ -213,14 +213,15 @@ def save_run(run, autoencoder, history):
     write_json(run / "history.json", history)
 
 
-def save_model(run, model):
-    """Writes `model.keras`.
+def save_model(run, model, name="model.keras"):
+    """Writes a model into a run folder.
 
     Args:
         run: `Path`, the run folder.
         model: `keras.Model`.
+        name: str, its file.
     """
-    with atomic_write(run / "model.keras") as temporary:
+    with atomic_write(run / name) as temporary:
         model.save(temporary)
 
 

@@ -9,7 +9,10 @@ from sklearn.decomposition import PCA
 from convae_keras.generation.generator import ClassLabels, draw
 from convae_keras.generation.samplers import checked_codes
 from convae_keras.keras_settings import standard_settings
+from convae_keras.progress import EpochLine
 from convae_keras.validation import is_int, require
+
+STEPS_PER_EPOCH = 200
 
 
 def velocity_network(latent_dim, classes=1, *, units=256, blocks=3, seed=None):
@@ -99,12 +102,12 @@ class FlowSampler:
 
     Args:
         units, blocks: as in `velocity_network`.
-        epochs: int.
-        batch_size: int.
+        epochs: int, of 200 batches each, however many codes there are.
+        batch_size: int, codes in a batch, which are drawn with replacement.
         learning_rate: float, the maximum of the schedule.
         steps: int, as in `FollowFlow`.
         seed: int, of weights, order and noise.
-        verbose: as in `keras.Model.fit`.
+        verbose: 0, 1 (Keras's progress bar) or 2 (one line an epoch).
 
     References:
         - [Lipman et al., 2023](https://arxiv.org/abs/2210.02747), flow matching
@@ -167,18 +170,20 @@ class FlowSampler:
         return self
 
     def _train(self, velocity, codes, one_hot):
-        count = max(1, len(codes) // self.batch_size)
-        total = count * self.epochs
+        total = STEPS_PER_EPOCH * self.epochs
         rate = keras.optimizers.schedules.CosineDecay(self.learning_rate, total)
         # The average of the weights samples better than the last ones.
-        averaged = {
-            "use_ema": True,
-            "ema_momentum": 1 - 1 / max(2, min(1000, total // 10)),
-        }
+        averaged = {"use_ema": True, "ema_momentum": 1 - 1 / min(1000, total / 10)}
         velocity.compile(keras.optimizers.Adam(rate, **averaged), "mse")
-        batches = _batches(codes, one_hot, self.batch_size, self.seed)
-        options = {"epochs": self.epochs, "steps_per_epoch": count, "shuffle": False}
-        return velocity.fit(batches, verbose=self.verbose, **options).history
+        lines = [EpochLine()] if self.verbose == 2 else []
+        return velocity.fit(
+            _batches(codes, one_hot, self.batch_size, self.seed),
+            epochs=self.epochs,
+            steps_per_epoch=STEPS_PER_EPOCH,
+            shuffle=False,  # the pipeline draws
+            callbacks=lines,
+            verbose=self.verbose if self.verbose == 1 else 0,
+        ).history
 
     def _model(self, velocity, pca):
         noise = keras.Input((velocity.output_shape[1],), name="noise")

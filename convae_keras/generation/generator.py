@@ -97,6 +97,12 @@ def image_generator(autoencoder, sampler):
         return keras.Model(sampler.model.inputs, decoder(codes), name="generator")
 
 
+def is_generator(model):
+    """Returns whether a model is one of `image_generator`."""
+    known = any(isinstance(each, ClassLabels) for each in model.layers)
+    return known and len(model.output_shape) == 4
+
+
 def generate(generator, count, label=None, seed=0):
     """Draws images.
 

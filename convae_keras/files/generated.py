@@ -1,0 +1,103 @@
+"""Generated images as files: one picture of all, or a folder of them."""
+
+import functools
+import math
+import re
+
+import numpy as np
+from skimage.util import montage
+
+from convae_keras.files import results
+from convae_keras.files.pictures import picture_bytes
+from convae_keras.generation.generator import generate
+from convae_keras.saving import locked
+from convae_keras.validation import as_path, check_limit, is_int, require
+
+PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
+
+# Labels that can be part of a file's name.
+PLAIN = re.compile(r"[\w-]{1,64}", re.ASCII)
+
+
+def write_generated(
+    generator,
+    destination,
+    count=64,
+    label=None,
+    seed=0,
+    *,
+    overwrite=False,
+    skip_existing=False,
+):
+    """Draws images from a generator and writes them.
+
+    Files that exist are treated as `files.restore.apply` treats them.
+
+    Args:
+        generator: `keras.Model`, as `image_generator` builds it.
+        destination: path of a picture, by its ending, for a grid of all images;
+            any other is a folder, for a PNG an image, with its label in its name.
+        count: int.
+        label: the class of all, or its name; None for classes as often as in
+            training.
+        seed: int.
+        overwrite: bool, whether existing files may be replaced.
+        skip_existing: bool, whether existing files are left as they are.
+
+    Returns:
+        `(paths, labels)`: list of `Path`, all files; list of int or str, the class
+        of each image.
+
+    Raises:
+        ValueError: for a `count` below 1, an unknown class, other files of these
+            names, or another process that writes there.
+        OSError: if the disk is full.
+    """
+    destination = as_path(destination, "destination")
+    results.check_options(overwrite, skip_existing)
+    message = f"`count` must be a positive int. Received: {count!r}"
+    require(is_int(count, 1), message)
+    height, width, channels = generator.output_shape[1:]
+    check_limit(count * height * width * channels, "pixels")
+    images, labels = generate(generator, count, _class(generator, label), seed)
+    pixels, labels = np.round(255 * images).astype("uint8"), labels.tolist()
+    place, paths = (destination,), [destination / name for name in _names(labels)]
+    contents = functools.partial(_pngs, pixels)
+    if destination.suffix.lower() in PICTURES:
+        place, paths = (destination.parent, destination.name), [destination]
+        contents = functools.partial(_grid, pixels, destination.suffix)
+    with locked(*place):
+        _, kept, errors = results.write_files(paths, contents, overwrite, skip_existing)
+    for error in errors.values():
+        raise error
+    results.warn_of_kept(kept, len(paths), destination)
+    return paths, labels
+
+
+def _class(generator, label):
+    """The class of that name, which may be an int."""
+    classes = generator.get_layer("classes").classes
+    return {str(each): each for each in classes}.get(str(label), label)
+
+
+def _names(labels):
+    digits = max(4, len(str(len(labels) - 1)))
+    plain = len(set(labels)) > 1 and all(PLAIN.fullmatch(str(x)) for x in set(labels))
+    return [
+        f"{i:0{digits}}_{label}.png" if plain else f"{i:0{digits}}.png"
+        for i, label in enumerate(labels)
+    ]
+
+
+def _pngs(pixels, indices):
+    for i in indices:
+        yield i, picture_bytes(pixels[i], None, {}, ".png")
+
+
+def _grid(pixels, suffix, indices):
+    columns = math.ceil(math.sqrt(len(pixels)))
+    shape = math.ceil(len(pixels) / columns), columns
+    fill = [0] * pixels.shape[-1]
+    grid = montage(pixels, fill=fill, grid_shape=shape, channel_axis=-1)
+    for i in indices:
+        yield i, picture_bytes(grid.astype("uint8"), None, {}, suffix)
