@@ -7,7 +7,7 @@ for Keras, so the functions below import what they call when they are called.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from convae_cli import defaults
+from convae_cli import defaults, finish
 from convae_cli.checks import require
 from convae_cli.data import is_folder
 
@@ -103,33 +103,6 @@ def _codec(arguments, images, corrupt):
     return conv_codec(**switches)
 
 
-def _fit_tables(run, model, images):
-    from convae_keras.compression import fit_tables
-    from convae_keras.runs import save_model
-
-    fit_tables(model, images.x_train)
-    save_model(run, model)
-
-
-def _fit_generator(run, model, images):
-    import numpy as np
-
-    from convae_keras.features import encode
-    from convae_keras.generation import FlowSampler, image_generator
-    from convae_keras.runs import save_model
-    from convae_keras.saving import read_json
-
-    if (run / "generator.keras").exists():
-        return
-    labels = images.y_train
-    if labels is not None and images.class_names:
-        labels = np.array(images.class_names)[labels]
-    print("A flow from noise to the codes:")
-    sampler = FlowSampler(seed=read_json(run / "settings.json")["seed"], verbose=2)
-    sampler.fit(encode(model, images.x_train), labels)
-    save_model(run, image_generator(model, sampler), "generator.keras")
-
-
 def _codec_scores(model, images, corrupt):
     from convae_keras.compression.evaluation import codec_scores
 
@@ -216,7 +189,7 @@ _TASKS = (
         "generate",
         "reconstruct, then learn to draw codes; the model draws new images",
         presets=("reference",),
-        finish=_fit_generator,
+        finish=finish.fit_generator,
     ),
     Task(
         "compress",
@@ -226,7 +199,7 @@ _TASKS = (
         restores=True,
         build=_codec,
         defaults=lambda arguments: {"learning_rate": 0.003, "loss": "psnr"},
-        finish=_fit_tables,
+        finish=finish.fit_tables,
         scores=_codec_scores,
     ),
 )

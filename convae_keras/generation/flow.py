@@ -6,7 +6,8 @@ import tensorflow as tf
 from keras import layers, ops
 from sklearn.decomposition import PCA
 
-from convae_keras.generation.generator import ClassLabels, draw
+from convae_keras.features import encode
+from convae_keras.generation.generator import ClassLabels, draw, image_generator
 from convae_keras.generation.samplers import checked_codes
 from convae_keras.keras_settings import standard_settings
 from convae_keras.progress import EpochLine
@@ -166,7 +167,10 @@ class FlowSampler:
         velocity = velocity_network(whitened.shape[1], len(self.classes), **size)
         one_hot = (labels[:, None] == self.classes).astype("float32")
         self.history = self._train(velocity, whitened, one_hot)
-        self.model = self._model(velocity, pca)
+        # A copy: Keras would save the optimizer along with what was compiled.
+        trained = keras.models.clone_model(velocity)
+        trained.set_weights(velocity.get_weights())
+        self.model = self._model(trained, pca)
         return self
 
     def _train(self, velocity, codes, one_hot):
@@ -214,6 +218,26 @@ class FlowSampler:
         """
         codes, labels = draw(self.model, count, label, seed)
         return codes, labels if self.labeled else None
+
+
+def train_generator(autoencoder, images, **options):
+    """Fits a `FlowSampler` to the codes of training images.
+
+    Args:
+        autoencoder: trained `Autoencoder` with a dense code.
+        images: `Images`; the flow is one of each class if they have labels.
+        **options: of `FlowSampler`.
+
+    Returns:
+        `keras.Model` for `generate`, as `image_generator` builds it. Its classes
+        are the names of the labels, where they have any.
+    """
+    labels = images.y_train
+    if labels is not None and images.class_names:
+        labels = np.array(images.class_names)[labels]
+    codes = encode(autoencoder, images.x_train)
+    sampler = FlowSampler(**options).fit(codes, labels)
+    return image_generator(autoencoder, sampler)
 
 
 def _batches(codes, one_hot, batch_size, seed):

@@ -22,6 +22,7 @@ from convae_cli.main import main
 from convae_keras.compression.container import Block, write_container
 from convae_keras.corruption import Downsample, GaussianNoise, Warp, from_config
 from convae_keras.data import sources as data
+from convae_keras.generation import flow
 from convae_keras.metrics import bce_floor
 from convae_keras.pipelines import to_float
 from convae_keras.runs import load_run
@@ -343,6 +344,36 @@ def test_super_resolution(pictures, capsys):
     assert main(["evaluate", "large", *options, "--json"]) == 0
     again = json.loads(capsys.readouterr().out.splitlines()[-1])
     assert again["psnr"] == pytest.approx(summary["psnr"], rel=1e-4)
+
+
+@pytest.mark.static
+def test_generate(thousand, monkeypatch, capsys):
+    monkeypatch.setattr(flow, "STEPS_PER_EPOCH", 2)
+    arguments = f"--data {thousand} --epochs 1 --out new --json"
+    command = ["train", "--task", "generate", *arguments.split()]
+    assert main(command) == 0
+    before = Path("new/generator.keras").read_bytes()
+    assert main(command) == 0  # nothing is trained again
+    assert Path("new/generator.keras").read_bytes() == before
+    capsys.readouterr()
+    assert main("generate new out --count 6 --seed 3 --json".split()) == 0
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert len(summary["written"]) == len(summary["labels"]) == 6
+    assert main("generate new grid.png --label 4".split()) == 0
+    for path, size in ((summary["written"][0], (28, 28)), ("grid.png", (224, 224))):
+        with Image.open(path) as image:
+            assert image.size == size
+    capsys.readouterr()
+    assert main("generate new other.png --label none".split()) == 2
+    assert "`label` must be one of" in complaint(capsys)
+
+
+@pytest.mark.static
+@pytest.mark.parametrize("name", ["reference", "denoiser", "digits"])
+def test_what_generates_nothing(name, capsys):
+    assert main(["generate", name, "grid.png"]) == 2
+    assert "a model trained with --task generate" in complaint(capsys)
+    assert not Path("grid.png").exists()
 
 
 @pytest.fixture
