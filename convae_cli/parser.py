@@ -158,7 +158,7 @@ def _decompress(add):
     _write_flags(add)
 
 
-@_verb("convae generate generator grid.png --count 100", COMPLETE)
+@_verb("convae generate runs/digits grid.png --count 100", COMPLETE)
 def _generate(add):
     """Draw new images from a model trained with --task generate."""
     _run_flag(add)
