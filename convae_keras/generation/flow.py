@@ -168,7 +168,7 @@ class FlowSampler:
         one_hot = (labels[:, None] == self.classes).astype("float32")
         self.history = self._train(velocity, whitened, one_hot)
         # A copy: Keras would save the optimizer along with what was compiled.
-        trained = keras.models.clone_model(velocity)
+        trained = velocity_network(whitened.shape[1], len(self.classes), **size)
         trained.set_weights(velocity.get_weights())
         self.model = self._model(trained, pca)
         return self
