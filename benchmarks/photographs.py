@@ -24,7 +24,7 @@ from convae_keras.model_card import markdown_table
 from convae_keras.pipelines import to_float
 from convae_keras.tiling import restore
 
-LEVELS, SCALES = (15, 25, 50), (2, 3)
+LEVELS, SCALES = (5, 15, 25, 50), (2, 3)
 
 
 def restored(model, x):

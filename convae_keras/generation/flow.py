@@ -15,6 +15,9 @@ from convae_keras.validation import is_int, require
 
 STEPS_PER_EPOCH = 200
 
+# Steps from noise to a code, at most.
+MOST_STEPS = 200
+
 
 def velocity_network(latent_dim, classes=1, *, units=256, blocks=3, seed=None):
     """Builds the network whose output is where a code on its way is to go.
@@ -34,10 +37,8 @@ def velocity_network(latent_dim, classes=1, *, units=256, blocks=3, seed=None):
     """
     with standard_settings(policy="float32", seed=seed):
         codes = keras.Input((latent_dim,), name="codes")
-        time, label = (
-            keras.Input((1,), name="time"),
-            keras.Input((classes,), name="label"),
-        )
+        time = keras.Input((1,), name="time")
+        label = keras.Input((classes,), name="label")
         x = layers.Concatenate(name="inputs")([codes, time, label])
         x = layers.Dense(units, "silu", name="in")(x)
         for i in range(1, blocks + 1):
@@ -55,7 +56,7 @@ class FollowFlow(layers.Layer):
 
     Args:
         velocity: `keras.Model`, as `velocity_network` builds it.
-        steps: int; the velocity is computed twice in each.
+        steps: int, at most 200; the velocity is computed twice in each.
         **kwargs: as in `keras.layers.Layer`, such as `name`.
 
     Input shape:
@@ -67,9 +68,10 @@ class FollowFlow(layers.Layer):
 
     def __init__(self, velocity, steps=16, **kwargs):
         super().__init__(**kwargs)
-        require(
-            is_int(steps, 1), f"`steps` must be a positive int. Received: {steps!r}"
-        )
+        # Each becomes a part of the graph, also of a model from a stranger.
+        fits = is_int(steps, 1) and steps <= MOST_STEPS
+        expected = f"`steps` must be an int from 1 to {MOST_STEPS}"
+        require(fits, f"{expected}. Received: {steps!r}")
         self.velocity, self.steps = velocity, steps
 
     def call(self, inputs):
@@ -176,7 +178,7 @@ class FlowSampler:
     def _train(self, velocity, codes, one_hot):
         total = STEPS_PER_EPOCH * self.epochs
         rate = keras.optimizers.schedules.CosineDecay(self.learning_rate, total)
-        # The average of the weights samples better than the last ones.
+        # Keras leaves the average of the weights in place of the last ones.
         averaged = {"use_ema": True, "ema_momentum": 1 - 1 / min(1000, total / 10)}
         velocity.compile(keras.optimizers.Adam(rate, **averaged), "mse")
         lines = [EpochLine()] if self.verbose == 2 else []
@@ -202,20 +204,7 @@ class FlowSampler:
         return keras.Model([noise, index], codes, name="sampler")
 
     def sample(self, count, label=None, seed=0):
-        """Draws codes.
-
-        Args:
-            count: int.
-            label: the class of all; None for classes as often as in training.
-            seed: int.
-
-        Returns:
-            `(codes, labels)`: float32 `(count, latent_dim)` and `(count,)`, the
-            classes; None for those if the codes had none.
-
-        Raises:
-            ValueError: for a `count` below 1 or an unknown class.
-        """
+        """Draws codes; arguments and results are those of `Mixture.sample`."""
         codes, labels = draw(self.model, count, label, seed)
         return codes, labels if self.labeled else None
 

@@ -88,6 +88,12 @@ def test_sizes_are_positive_ints(name):
         FlowSampler(**{name: 0})
 
 
+@pytest.mark.parametrize("steps", [0, 201, 2.5])
+def test_a_way_has_so_many_steps(steps):
+    with pytest.raises(ValueError, match="`steps` must be an int from 1 to 200"):
+        FollowFlow(velocity_network(2, units=4, blocks=1), steps)
+
+
 def test_other_codes(sampler):
     with pytest.raises(ValueError, match="`codes` must be at least two"):
         FlowSampler(**SMALL).fit(np.zeros((1, 3)))
