@@ -53,17 +53,30 @@ def _figure(autoencoder, images, corrupt):
     return image_rows({"original": x, "input": given, "restored": outputs})
 
 
+# The title of each score's column, how it is written, and what is where there is none.
+COLUMNS = {
+    "mse": ("MSE", "{:.5f}", "–"),
+    "psnr": ("PSNR, dB", "{:.2f}", "∞"),
+    "ssim": ("SSIM", "{:.4f}", "–"),
+    "bce": ("BCE", "{:.4f}", "–"),
+    "bytes": ("bytes an image", "{:.1f}", "–"),
+    "accuracy": ("accuracy", "{:.4f}", "–"),
+    "frechet": ("Fréchet distance", "{:.2f}", "–"),
+    "precision": ("precision", "{:.3f}", "–"),
+    "recall": ("recall", "{:.3f}", "–"),
+}
+
 CARD = """# {name}
 
-A convolutional autoencoder with {parameters:,} trainable parameters.
+A {kind} with {parameters:,} trainable parameters.
 
 - Data: {data}.
-- Input: float32 `(n, {image})`, pixels in [{pixel_range[0]}, {pixel_range[1]}].
+- Input: {input}.
 - Output: {output}.
 {corruption}{codec}\
 - Training: {epochs} epochs, batch size {batch_size}{augmentation}, seed {seed}.
-  Loss `{loss}`; Adam, learning rate {learning_rate} with warm-up and cosine decay.
-  The weights are those of the epoch with the lowest validation loss.
+  Loss `{loss}`; Adam, learning rate {learning_rate} with {schedule}.
+  The weights are {weights}.
 - Limitations: trained on this data only; results on other images are unreliable.
 
 Scores on the test images, which were not used for training or for any choice:
@@ -87,10 +100,7 @@ def model_card(name, autoencoder, settings, results):
     Returns:
         str, Markdown.
     """
-    corrupt, output = from_config(settings.get("corruption")), "the restored images"
-    if hasattr(autoencoder, "encoder"):
-        code = format_shape(autoencoder.encoder.output_shape[1:])
-        output = f"the reconstructed images, from a code of {code} numbers"
+    corrupt = from_config(settings.get("corruption"))
     flips = ", random flips and 90° rotations" if settings.get("turn") else ""
     patience = settings.get("patience")
     stopped = f", or until {patience} bring nothing better" if patience else ""
@@ -100,15 +110,37 @@ def model_card(name, autoencoder, settings, results):
         codec = f"- Fingerprint, in the files that it compressed: `{digits}`.\n"
     return CARD.format(
         **{key: settings[key] for key in SETTINGS},
+        **_description(autoencoder, settings["pixel_range"]),
         name=name,
-        image=format_shape(autoencoder.input_shape[1:]),
-        output=output,
         corruption=f"- Corruption of the input: `{corrupt}`.\n" if corrupt else "",
         codec=codec,
         augmentation=flips + stopped,
         table=markdown_table(score_rows(results)),
         verdict=f"\n{verdict(results)}\n" if verdict(results) else "",
     )
+
+
+def _description(model, pixel_range):
+    """What kind of model it is, what goes in and out, and how it was trained."""
+    found = {"kind": "convolutional autoencoder", "output": "the restored images"}
+    found |= {"schedule": "warm-up and cosine decay"}
+    found |= {"weights": "those of the epoch with the lowest validation loss"}
+    if len(model.inputs) > 1:
+        noise = format_shape(model.inputs[0].shape[1:])
+        found |= {"kind": "generator of images", "schedule": "cosine decay"}
+        found |= {"weights": "the average over the last steps"}
+        found["input"] = f"float32 noise `(n, {noise})`, and int labels `(n,)`"
+        return found | {"output": "images, pixels in [0, 1]"}
+    image = format_shape(model.input_shape[1:])
+    low, high = pixel_range
+    found["input"] = f"float32 `(n, {image})`, pixels in [{low}, {high}]"
+    if hasattr(model, "encoder"):
+        code = format_shape(model.encoder.output_shape[1:])
+        found["output"] = f"the reconstructed images, from a code of {code} numbers"
+    elif len(model.output_shape) == 2:
+        found |= {"kind": "convolutional classifier"}
+        found["output"] = f"probabilities of {model.output_shape[1]} classes"
+    return found
 
 
 def verdict(results):
@@ -119,9 +151,12 @@ def verdict(results):
             baselines with more of them do not count.
 
     Returns:
-        str, one sentence with what to try; empty if no baseline is better.
+        str, one sentence with what to try; empty if no baseline is better, or
+        there is no PSNR.
     """
     (_, own), *others = results.items()
+    if "psnr" not in own:
+        return ""
     others = {name: row for name, row in others if name != "copy"}
     fair = {k: r for k, r in others.items() if r.get("bytes", 0) <= own.get("bytes", 0)}
     best = max(fair, key=lambda name: _decibels(fair[name]), default=None)
@@ -140,22 +175,23 @@ def score_rows(results):
     """Formats scores as the cells of a table.
 
     Args:
-        results: dict, as `held_out_scores` returns it.
+        results: dict, as `held_out_scores` returns it, or of other rows with keys
+            of `COLUMNS`.
 
     Returns:
-        list of lists of str, the header first.
+        list of lists of str, the header first: the columns of which a row has a
+        score.
     """
-    header, packed = ["", "MSE", "PSNR, dB", "SSIM", "BCE"], False
-    rows = []
+    known = {key for row in results.values() for key in row}
+    columns = {key: column for key, column in COLUMNS.items() if key in known}
+    rows = [["", *(title for title, _, _ in columns.values())]]
     for name, row in results.items():
-        psnr = "∞" if row["psnr"] is None else f"{row['psnr']:.2f}"
-        ssim = "–" if row["ssim"] is None else f"{row['ssim']:.4f}"
-        cells = [name, f"{row['mse']:.5f}", psnr, ssim, f"{row['bce']:.4f}"]
-        if "bytes" in row:
-            packed = True
-            cells.append(f"{row['bytes']:.1f}")
-        rows.append(cells)
-    return [header + ["bytes an image"] * packed, *rows]
+        cells = [
+            form.format(row[key]) if row.get(key) is not None else missing
+            for key, (_, form, missing) in columns.items()
+        ]
+        rows.append([name, *cells])
+    return rows
 
 
 def markdown_table(rows):

@@ -15,7 +15,6 @@ from pathlib import Path
 
 from convae_keras.model_card import model_card
 from convae_keras.pretrained import PRETRAINED, load_pretrained, pretrained_names
-from convae_keras.runs import load_run
 from convae_keras.saving import (
     atomic_write,
     fingerprint,
@@ -37,7 +36,8 @@ def ship(run, name, pretrained=PRETRAINED):
     run, folder = Path(run), pretrained / name
     folder.mkdir(parents=True, exist_ok=True)
     settings = read_json(run / "settings.json")
-    settings["sha256"] = save_small(load_run(run), folder / "model.keras")
+    model = load_model(run / "model.keras")
+    settings["sha256"] = save_small(model, folder / "model.keras")
     model = load_model(folder / "model.keras")
     settings["model"] = fingerprint(model)
     write_json(folder / "settings.json", settings)

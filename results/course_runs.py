@@ -19,6 +19,7 @@ from convae_cli.tasks import PHOTOGRAPHS
 from convae_keras import conv_autoencoder, conv_codec, load_images, train
 from convae_keras.compression.bitstream import fit_tables
 from convae_keras.corruption import Downsample, GaussianNoise, Warp
+from convae_keras.generation import variational_autoencoder
 from convae_keras.ledger import FINISHED
 from convae_keras.pipelines import to_float
 from convae_keras.restorers import restorer
@@ -104,6 +105,12 @@ def codec_photographs(images):
     return model, history
 
 
+def vae(images):
+    """Notebook 08: the variational twin of the reference network, in its budget."""
+    model = variational_autoencoder(seed=0)
+    return _train("vae", model, images, 20, 128, learning_rate=0.005)
+
+
 # In this order: the codecs after the first start from its weights.
 COURSE_RUNS = {
     "enlarger": enlarger,
@@ -120,6 +127,7 @@ COURSE_RUNS = {
     "features_plain": codes("features_plain", 128, 20),
     "features_affine": codes("features_affine", 128, 20, WARP),
     "denoiser": denoiser,
+    "vae": vae,
 }
 
 

@@ -9,6 +9,7 @@ from helpers import small
 from PIL import Image
 
 from convae_keras.corruption import GaussianNoise, Hole
+from convae_keras.generation.classifier import image_classifier
 from convae_keras.model_card import (
     markdown_table,
     model_card,
@@ -154,6 +155,23 @@ def test_card_of_a_codec(photo_codec):
     assert f"`{fingerprint(photo_codec)[:32]}`" in card_of(photo_codec)
 
 
+def test_card_of_a_classifier():
+    results = {"classifier": {"accuracy": 0.9}}
+    model = image_classifier((8, 8, 3), 4)
+    card = model_card("mine", model, SETTINGS, results)
+    assert "A convolutional classifier" in card and "| classifier | 0.9000 |" in card
+    assert "`(n, 8 x 8 x 3)`" in card and "probabilities of 4 classes" in card
+
+
+def test_card_of_a_generator():
+    noise, label = keras.Input((5,)), keras.Input(())
+    images = keras.layers.Reshape((1, 5, 1))(noise)
+    results = {"generator": {"frechet": 1.234, "recall": 0.5}}
+    card = model_card("mine", keras.Model([noise, label], images), SETTINGS, results)
+    assert "A generator" in card and "noise `(n, 5)`, and int labels `(n,)`" in card
+    assert "with cosine decay" in card and "| generator | 1.23 | 0.500 |" in card
+
+
 # --- tables ------------------------------------------------------------------
 
 
@@ -166,6 +184,13 @@ def test_score_rows():
     ]
     packed = score_rows({"model": SCORES | {"bytes": 9.04}})
     assert [cells[-1] for cells in packed] == ["bytes an image", "9.0"]
+    others = {"model": {"accuracy": 0.9}, "linear": {"accuracy": 0.85, "recall": 0.5}}
+    assert score_rows(others) == [
+        ["", "accuracy", "recall"],
+        ["model", "0.9000", "–"],
+        ["linear", "0.8500", "0.500"],
+    ]
+    assert verdict(others) == ""
 
 
 def test_markdown_table():

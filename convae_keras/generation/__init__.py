@@ -1,5 +1,7 @@
-"""New images: samplers over a code, a variational twin, and how to measure both."""
+"""New images: samplers over a code, networks trained for it, and their measures."""
 
+from convae_keras.generation.adversarial import Adversaries, discriminator
+from convae_keras.generation.classifier import image_classifier, train_classifier
 from convae_keras.generation.flow import (
     FlowSampler,
     train_generator,
@@ -10,6 +12,7 @@ from convae_keras.generation.generator import generate, image_generator
 from convae_keras.generation.samplers import Mixture, interpolate
 from convae_keras.generation.vae import variational_autoencoder
 
-__all__ = ["FlowSampler", "Mixture", "frechet_distance", "generate"]
-__all__ += ["image_generator", "interpolate", "precision_recall"]
+__all__ = ["Adversaries", "FlowSampler", "Mixture", "discriminator"]
+__all__ += ["frechet_distance", "generate", "image_classifier", "image_generator"]
+__all__ += ["interpolate", "precision_recall", "train_classifier"]
 __all__ += ["train_generator", "variational_autoencoder", "velocity_network"]

@@ -1,0 +1,128 @@
+"""Adversarial training: a network that makes images against one that judges them."""
+
+import keras
+from keras import layers, ops
+
+from convae_keras.keras_settings import standard_settings
+from convae_keras.validation import is_number, require
+
+# Steps of the power iteration, from the same start at every call.
+POWER_STEPS = 8
+
+
+@keras.saving.register_keras_serializable(package="convae_keras")
+class SpectralConstraint(keras.constraints.Constraint):
+    """Divides a kernel by its largest singular value, where that is above 1.
+
+    The kernel is taken as a matrix with a column for each filter. A network of such
+    layers cannot change much faster than its input does.
+
+    Keras's own `SpectralNormalization` changes the kernel during the call, which
+    the JAX backend does not keep; a constraint is applied after each step of the
+    optimizer, on every backend.
+
+    References:
+        - [Miyato et al., 2018](https://arxiv.org/abs/1802.05957)
+    """
+
+    def __call__(self, kernel):
+        matrix = ops.reshape(kernel, (-1, kernel.shape[-1]))
+        vector = ops.ones((kernel.shape[-1], 1), kernel.dtype)
+        for _ in range(POWER_STEPS):
+            vector = ops.matmul(ops.transpose(matrix), ops.matmul(matrix, vector))
+            vector = vector / (ops.norm(vector) + 1e-12)
+        return kernel / ops.maximum(ops.norm(ops.matmul(matrix, vector)), 1.0)
+
+
+def discriminator(
+    image_shape=(28, 28, 1), filters=(32, 64, 128), *, constrained=True, seed=None
+):
+    """Builds the network that judges how real images look.
+
+    Args:
+        image_shape: `(height, width, channels)`.
+        filters: tuple of int, channels of the convolutions, each of which halves
+            height and width.
+        constrained: bool, whether `SpectralConstraint` keeps all kernels small.
+        seed: int for the same initial weights at every call, or None.
+
+    Returns:
+        An uncompiled functional `keras.Model`. Output: float32 `(n, 1)`, the
+        larger, the more real.
+
+    References:
+        - [Radford et al., 2016](https://arxiv.org/abs/1511.06434), without poolings
+    """
+    options = {"kernel_constraint": SpectralConstraint() if constrained else None}
+    with standard_settings(seed=seed):
+        inputs = x = keras.Input(image_shape, name="images")
+        for i, size in enumerate(filters, 1):
+            conv = {"strides": 2, "padding": "same", "name": f"conv_{i}"}
+            x = layers.Conv2D(size, 4, **conv, **options)(x)
+            x = layers.LeakyReLU(0.2, name=f"leaky_{i}")(x)
+        x = layers.Flatten(name="flatten")(x)
+        x = layers.Dense(1, dtype="float32", name="judgment", **options)(x)
+        return keras.Model(inputs, x, name="discriminator")
+
+
+@keras.saving.register_keras_serializable(package="convae_keras")
+class Adversaries(keras.Model):
+    """A generator and a discriminator that are trained together by `fit`.
+
+    Both take a step at a time, on the same batch and in one backward pass. With
+    D the discriminator, x real images and G generated ones, the loss is
+
+        mean relu(1 - D(x)) + mean relu(1 + D(stopped G))
+            + weight * mean(D(stopped G) - D(G)) + reconstruction
+
+    where no gradient passes a stopped G. The first two terms, the hinge loss, train
+    only the discriminator. The third is always 0, but has a gradient: in the
+    discriminator its halves cancel, and what is left drives the generator towards
+    what D takes for real. The last is the binary cross-entropy of reconstructions,
+    a mean over pixels. There is no `train_step`, and so all backends can run it.
+
+    Args:
+        generator: functional `keras.Model` with a dict of images as output:
+            `"reconstruction"` of its input, `"samples"`, or both.
+        discriminator: `keras.Model`, as `discriminator` builds it.
+        weight: float. With 0 the generator is trained without its adversary.
+        **kwargs: as in `keras.Model`, such as `name`.
+
+    References:
+        - [Goodfellow et al., 2014](https://arxiv.org/abs/1406.2661)
+        - [Larsen et al., 2016](https://arxiv.org/abs/1512.09300), an autoencoder
+          as the generator
+        - [Lim and Ye, 2017](https://arxiv.org/abs/1705.02894), the hinge loss
+    """
+
+    def __init__(self, generator, discriminator, weight=1.0, **kwargs):
+        super().__init__(**kwargs)
+        expected = "`weight` must be a number of at least 0"
+        valid = is_number(weight) and weight >= 0
+        require(valid, f"{expected}. Received: {weight!r}")
+        self.generator, self.discriminator = generator, discriminator
+        self.weight = weight
+        names = ("discriminator", "generator", "reconstruction")
+        self.means = {name: keras.metrics.Mean(name) for name in names}
+
+    @property
+    def metrics(self):
+        return [*super().metrics, *self.means.values()]
+
+    def call(self, inputs, training=False):
+        return self.generator(inputs, training=training)
+
+    def compute_loss(self, x, y, y_pred, sample_weight=None, training=True):
+        fakes = ops.concatenate([*y_pred.values()])
+        real, judged = self.discriminator(y), self.discriminator(fakes)
+        stopped = self.discriminator(ops.stop_gradient(fakes))
+        hinges = ops.mean(ops.relu(1 - real)) + ops.mean(ops.relu(1 + stopped))
+        loss = hinges + self.weight * ops.mean(stopped - judged)
+        self.means["discriminator"].update_state(hinges)
+        self.means["generator"].update_state(-ops.mean(stopped))
+        if "reconstruction" in y_pred:
+            restored = ops.cast(y_pred["reconstruction"], "float32")
+            error = ops.mean(keras.losses.binary_crossentropy(y, restored))
+            self.means["reconstruction"].update_state(error)
+            loss = loss + error
+        return loss

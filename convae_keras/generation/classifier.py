@@ -1,0 +1,85 @@
+"""A small classifier: its features measure samples, its accuracy what they teach."""
+
+import keras
+from keras import layers
+
+from convae_keras.keras_settings import standard_settings
+from convae_keras.pipelines import to_float
+from convae_keras.progress import EpochLine
+from convae_keras.training import warmup_cosine
+from convae_keras.validation import require
+
+
+def image_classifier(image_shape=(28, 28, 1), classes=10, *, seed=None):
+    """Builds a plain convolutional classifier.
+
+    Args:
+        image_shape: `(height, width, channels)`, sides of at least 8.
+        classes: int.
+        seed: int for the same initial weights at every call, or None.
+
+    Returns:
+        An uncompiled functional `keras.Model`. Input: float32 `(n,
+        *image_shape)` in [0, 1]. Output: float32 `(n, classes)`, probabilities.
+        Its layer `features`, of 64 numbers, is what samples are compared by.
+
+    Raises:
+        ValueError: for smaller images.
+    """
+    expected = "`image_shape` must have sides of at least 8 pixels"
+    large = min(image_shape[:2]) >= 8
+    require(large, f"{expected}. Received: {tuple(image_shape)}")
+    with standard_settings(seed=seed):
+        inputs = x = keras.Input(image_shape, name="images")
+        for i, filters in enumerate((16, 32, 64), 1):
+            conv = {"padding": "same", "activation": "relu", "name": f"conv_{i}"}
+            x = layers.Conv2D(filters, 3, **conv)(x)
+            x = layers.MaxPooling2D(2, name=f"pool_{i}")(x)
+        x = layers.Flatten(name="flatten")(x)
+        x = layers.Dense(64, "relu", name="features")(x)
+        options = {"activation": "softmax", "name": "classes", "dtype": "float32"}
+        x = layers.Dense(classes, **options)(x)
+        return keras.Model(inputs, x, name="classifier")
+
+
+@standard_settings()
+def train_classifier(
+    images, epochs=10, *, batch_size=128, learning_rate=0.003, seed=0, verbose=0
+):
+    """Trains an `image_classifier` on labeled images.
+
+    Args:
+        images: `Images` with labels, indices of classes.
+        epochs, batch_size, learning_rate: as in `train`.
+        seed: int, of the initial weights and the order.
+        verbose: 0, 1 (Keras's progress bar) or 2 (one line an epoch).
+
+    Returns:
+        `(classifier, history)`: `keras.Model` with the weights of the epoch with
+        the lowest validation loss; dict of lists, one number an epoch.
+
+    Raises:
+        ValueError: for images without labels.
+    """
+    labeled = images.y_train is not None and images.y_val is not None
+    require(labeled, f"`images` must have labels. Received: {images}")
+    largest = max(images.y_train.max(), images.y_val.max())
+    classes = len(images.class_names) or int(largest) + 1
+    classifier = image_classifier(images.image_shape, classes, seed=seed)
+    steps = epochs * -(-len(images.x_train) // batch_size)
+    rate = warmup_cosine(learning_rate, steps)
+    loss = "sparse_categorical_crossentropy"
+    classifier.compile(keras.optimizers.Adam(rate), loss, metrics=["accuracy"])
+    best = {"patience": epochs, "restore_best_weights": True}
+    callbacks = [keras.callbacks.EarlyStopping("val_loss", **best)]
+    keras.utils.set_random_seed(seed)
+    history = classifier.fit(
+        to_float(images.x_train),
+        images.y_train,
+        batch_size,
+        epochs,
+        validation_data=(to_float(images.x_val), images.y_val),
+        callbacks=callbacks + [EpochLine()] * (verbose == 2),
+        verbose=verbose if verbose == 1 else 0,
+    ).history
+    return classifier, history

@@ -1,0 +1,49 @@
+"""The classifier: what it learns, and what it refuses."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from convae_keras.data import Images
+from convae_keras.features import encode
+from convae_keras.generation.classifier import image_classifier, train_classifier
+
+
+@pytest.fixture(scope="module")
+def bars():
+    """Images with a bright upper or lower half, which the label tells."""
+    random = np.random.RandomState(0)
+    x = random.randint(0, 100, (120, 8, 8, 1)).astype("uint8")
+    y = np.arange(120) % 2
+    x[y == 0, :4] += 100
+    x[y == 1, 4:] += 100
+    parts = (slice(0, 80), slice(80, 100), slice(100, 120))
+    return Images("bars", *(v for part in parts for v in (x[part], y[part])))
+
+
+def test_it_learns(bars):
+    model, history = train_classifier(bars, 4, batch_size=8, learning_rate=0.01)
+    found = model.predict(bars.x_test / 255, verbose=0)
+    assert found.shape == (20, 2) and found.dtype == "float32"
+    assert (found.argmax(axis=1) == bars.y_test).mean() > 0.9
+    assert len(history["val_loss"]) == 4
+    # Its weights are those of the best epoch.
+    loss = model.evaluate(bars.x_val / 255, bars.y_val, verbose=0)[0]
+    assert loss == pytest.approx(min(history["val_loss"]), rel=0.01)
+    assert encode(model, bars.x_test, "features").shape == (20, 64)
+
+
+def test_the_weights_come_from_the_seed():
+    models = [image_classifier((8, 8, 1), 3, seed=seed) for seed in (0, 0, 1)]
+    first, same, other = (model.get_weights()[0] for model in models)
+    np.testing.assert_array_equal(first, same)
+    assert (first != other).any()
+
+
+def test_images_it_cannot_take(bars):
+    with pytest.raises(ValueError, match=r"at least 8 pixels. Received: \(7, 9, 1\)"):
+        image_classifier((7, 9, 1))
+    unlabeled = dataclasses.replace(bars, y_train=None)
+    with pytest.raises(ValueError, match="`images` must have labels. Received: bars"):
+        train_classifier(unlabeled)
