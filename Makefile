@@ -112,7 +112,10 @@ pretrained: .venv/$(STAMP)  ## train the models that ship with the package again
 	.venv/bin/convae train --data photographs --color grey --task super-resolution --scale 2 --epochs 16 --out runs/pretrained/enlarger_x2
 	.venv/bin/convae train --data photographs --color grey --task super-resolution --scale 3 --epochs 24 --out runs/pretrained/enlarger_x3
 	.venv/bin/convae train --data "$(DATA)" --task compress --epochs 30 --out runs/pretrained/digits
-	.venv/bin/python results/build_pretrained.py $(foreach name,reference denoiser denoiser_grey enlarger_x2 enlarger_x3 digits,runs/pretrained/$(name) $(name))
+	CONVAE_DATA="$(DATA)" .venv/bin/python results/generation_runs.py classifier runs/pretrained/classifier
+	.venv/bin/python results/build_pretrained.py $(foreach name,reference denoiser denoiser_grey enlarger_x2 enlarger_x3 digits classifier,runs/pretrained/$(name) $(name))
+	CONVAE_DATA="$(DATA)" .venv/bin/python results/generation_runs.py generator runs/pretrained/generator
+	.venv/bin/python results/build_pretrained.py runs/pretrained/generator generator
 
 clean:  ## remove the environments and the caches; runs/ stays
 	rm -rf .venv .venv-oldest .venv-torch build .pytest_cache .ruff_cache .jax_cache .hypothesis *.egg-info

@@ -16,10 +16,17 @@ from pathlib import Path
 import keras
 
 from convae_cli.tasks import PHOTOGRAPHS
-from convae_keras import conv_autoencoder, conv_codec, load_images, train
+from convae_keras import (
+    conv_autoencoder,
+    conv_codec,
+    load_images,
+    load_pretrained,
+    train,
+)
 from convae_keras.compression.bitstream import fit_tables
 from convae_keras.corruption import Downsample, GaussianNoise, Warp
-from convae_keras.generation import variational_autoencoder
+from convae_keras.features import encode
+from convae_keras.generation import Mixture, refine_decoder, variational_autoencoder
 from convae_keras.ledger import FINISHED
 from convae_keras.pipelines import to_float
 from convae_keras.restorers import restorer
@@ -111,6 +118,18 @@ def vae(images):
     return _train("vae", model, images, 20, 128, learning_rate=0.005)
 
 
+def refined(weight):
+    """Notebook 09: the shipped decoder, trained further, with a judge or without."""
+
+    def run(images):
+        autoencoder, x = load_pretrained("reference"), images.x_train
+        codes = encode(autoencoder, x)
+        samples = Mixture(20).fit(codes, images.y_train).sample(len(x), seed=5)[0]
+        return refine_decoder(autoencoder, x, samples, weight, 1000, verbose=2)
+
+    return run
+
+
 # In this order: the codecs after the first start from its weights.
 COURSE_RUNS = {
     "enlarger": enlarger,
@@ -128,6 +147,8 @@ COURSE_RUNS = {
     "features_affine": codes("features_affine", 128, 20, WARP),
     "denoiser": denoiser,
     "vae": vae,
+    "refined": refined(0.01),
+    "refined_twin": refined(0.0),
 }
 
 

@@ -51,7 +51,7 @@ def classifier(images):
 
 def generator(images):
     """Returns a trained generator, its settings, history and results."""
-    options = {"epochs": 100, "batch_size": 256, "learning_rate": 0.004, "seed": 0}
+    options = {"epochs": 100, "batch_size": 256, "learning_rate": 0.003, "seed": 0}
     autoencoder, judge = load_pretrained("reference"), load_pretrained("classifier")
     codes = encode(autoencoder, images.x_train)
     sampler = FlowSampler(192, 3, **options, verbose=2).fit(codes, images.y_train)

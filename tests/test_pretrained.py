@@ -10,12 +10,14 @@ import zipfile
 import numpy as np
 import pytest
 
-from convae_keras import pretrained
+from convae_keras import load_images, pretrained
 from convae_keras.baselines import enlarge
 from convae_keras.compression.bitstream import pack, unpack
 from convae_keras.corruption import Downsample, GaussianNoise
 from convae_keras.data.patches import photographs
 from convae_keras.evaluation import reconstruct
+from convae_keras.features import encode
+from convae_keras.generation import frechet_distance, generate
 from convae_keras.metrics import mse, psnr
 from convae_keras.model_card import model_card
 from convae_keras.models import Autoencoder
@@ -145,6 +147,25 @@ def test_enlargers(scale):
     restored = restore(model, np.round(255 * small[0]).astype("uint8"))
     bicubic, ours = enlarge(small, scale, "bicubic"), restored[None] / 255
     assert psnr(photo[None] / 255, ours) > psnr(photo[None] / 255, bicubic) + 0.3
+
+
+def test_classifier(digits):
+    found = load("classifier").predict(to_float(digits.x_test), verbose=0)
+    # All 5,000 digits are training images of MNIST.
+    assert (found.argmax(axis=1) == digits.y_test).mean() > 0.99
+
+
+def test_generator_of_digits():
+    """The classifier, which it has never seen, reads what it was told to draw."""
+    generator, judge = load("generator"), load("classifier")
+    images, labels = generate(generator, 300, seed=0)
+    assert set(labels) == {*range(10)}
+    found = judge.predict(images, verbose=0)
+    assert (found.argmax(axis=1) == labels).mean() > 0.94
+    assert (found.max(axis=1) > 0.9).mean() > 0.92
+    real = encode(judge, load_images("mnist5k").x_train[:2000], "features")
+    one_image = frechet_distance(real, encode(judge, images[[0] * 300], "features"))
+    assert frechet_distance(real, encode(judge, images, "features")) < one_image / 20
 
 
 def test_codec_for_digits(digits):

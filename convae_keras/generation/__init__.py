@@ -1,6 +1,11 @@
 """New images: samplers over a code, networks trained for it, and their measures."""
 
-from convae_keras.generation.adversarial import Adversaries, discriminator
+from convae_keras.generation.adversarial import (
+    Adversaries,
+    discriminator,
+    refine_decoder,
+    train_adversaries,
+)
 from convae_keras.generation.classifier import image_classifier, train_classifier
 from convae_keras.generation.flow import (
     FlowSampler,
@@ -14,5 +19,7 @@ from convae_keras.generation.vae import variational_autoencoder
 
 __all__ = ["Adversaries", "FlowSampler", "Mixture", "discriminator"]
 __all__ += ["frechet_distance", "generate", "image_classifier", "image_generator"]
-__all__ += ["interpolate", "precision_recall", "train_classifier"]
-__all__ += ["train_generator", "variational_autoencoder", "velocity_network"]
+__all__ += ["interpolate", "precision_recall", "refine_decoder"]
+__all__ += ["train_classifier"]
+__all__ += ["train_adversaries", "train_generator", "variational_autoencoder"]
+__all__ += ["velocity_network"]

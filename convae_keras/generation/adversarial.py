@@ -1,13 +1,20 @@
 """Adversarial training: a network that makes images against one that judges them."""
 
 import keras
+import numpy as np
+import tensorflow as tf
 from keras import layers, ops
 
+from convae_keras.features import encode
 from convae_keras.keras_settings import standard_settings
-from convae_keras.validation import is_number, require
+from convae_keras.pipelines import to_float
+from convae_keras.progress import EpochLine
+from convae_keras.validation import is_int, is_number, require
 
 # Steps of the power iteration, from the same start at every call.
 POWER_STEPS = 8
+# Steps after which losses are noted.
+STEPS_PER_EPOCH = 100
 
 
 @keras.saving.register_keras_serializable(package="convae_keras")
@@ -35,7 +42,7 @@ class SpectralConstraint(keras.constraints.Constraint):
 
 
 def discriminator(
-    image_shape=(28, 28, 1), filters=(32, 64, 128), *, constrained=True, seed=None
+    image_shape=(28, 28, 1), filters=(16, 32, 64), *, constrained=True, seed=None
 ):
     """Builds the network that judges how real images look.
 
@@ -126,3 +133,100 @@ class Adversaries(keras.Model):
             self.means["reconstruction"].update_state(error)
             loss = loss + error
         return loss
+
+
+@standard_settings()
+def train_adversaries(
+    model,
+    inputs,
+    x,
+    steps=1000,
+    *,
+    batch_size=64,
+    learning_rate=0.0005,
+    average=0.99,
+    seed=0,
+    verbose=0,
+):
+    """Trains a generator and a discriminator against each other.
+
+    Adam with little momentum and a rate that falls to 0. At the end the weights
+    are an average over the last steps, since the last ones alone are those of a
+    player in the middle of a game.
+
+    Args:
+        model: `Adversaries`. It is compiled here.
+        inputs: array, or a list of them, `(n, ...)`: what the generator takes.
+        x: float32 `(n, height, width, channels)` in [0, 1], real images.
+        steps: int, a multiple of 100, or below.
+        batch_size: int.
+        learning_rate: float, at the start.
+        average: float in [0, 1), the momentum of the average.
+        seed: int, of the order.
+        verbose: 0, or 2 (one line for 100 steps).
+
+    Returns:
+        dict of lists, one number for 100 steps: the losses `discriminator`,
+        `generator` and `reconstruction`; the last is 0 where nothing is
+        reconstructed.
+
+    Raises:
+        ValueError: for a number of steps or a batch size below 1.
+
+    References:
+        - [Yazıcı et al., 2019](https://arxiv.org/abs/1806.04498), the average
+    """
+    for name, value in {"steps": steps, "batch_size": batch_size}.items():
+        message = f"`{name}` must be a positive int. Received: {value!r}"
+        require(is_int(value, 1), message)
+    rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
+    momenta = {"beta_1": 0.5, "use_ema": True, "ema_momentum": average}
+    model.compile(keras.optimizers.Adam(rate, **momenta))
+    inputs = tuple(inputs) if isinstance(inputs, list) else inputs
+    batches = tf.data.Dataset.from_tensor_slices((inputs, x))
+    batches = batches.shuffle(len(x), seed).repeat().batch(batch_size).prefetch(2)
+    each = min(steps, STEPS_PER_EPOCH)
+    return model.fit(
+        batches,
+        epochs=steps // each,
+        steps_per_epoch=each,
+        shuffle=False,  # the pipeline does
+        callbacks=[EpochLine()] if verbose == 2 else [],
+        verbose=0,
+    ).history
+
+
+def refine_decoder(autoencoder, x, samples, weight=0.01, steps=1000, **options):
+    """Trains a copy of a decoder further, also by how real its images look.
+
+    Its two inputs are codes of real images, which it must reconstruct as before,
+    and sampled codes. A discriminator judges what it makes of either. The encoder
+    stays as it is, so that codes, and samplers fitted to them, keep their meaning.
+
+    Args:
+        autoencoder: trained `Autoencoder` with a dense code, in [0, 1].
+        x: uint8 or float `(n, height, width, channels)`, real images.
+        samples: float32 `(n, latent_dim)`, sampled codes, as many.
+        weight: float, of the adversarial loss beside the cross-entropy, a mean
+            over pixels; 0 to train for as long without it.
+        steps: int.
+        **options: as in `train_adversaries`.
+
+    Returns:
+        `(decoder, history)`: `keras.Model`, and what `train_adversaries` returns.
+
+    Raises:
+        ValueError: for another number of samples, or codes of another size.
+    """
+    codes, expected = encode(autoencoder, x), "`samples` must be codes of"
+    fits = np.shape(samples) == codes.shape
+    require(fits, f"{expected} {codes.shape}. Received: {np.shape(samples)}")
+    with standard_settings():
+        decoder = keras.models.clone_model(autoencoder.decoder)
+        decoder.set_weights(autoencoder.decoder.get_weights())
+        inputs = [keras.Input(codes.shape[1:], name=name) for name in ("of", "new")]
+        outputs = {"reconstruction": decoder(inputs[0]), "samples": decoder(inputs[1])}
+        judge = discriminator(x.shape[1:], seed=options.get("seed", 0))
+        game = Adversaries(keras.Model(inputs, outputs), judge, weight)
+    inputs = [codes, np.asarray(samples, "float32")]
+    return decoder, train_adversaries(game, inputs, to_float(x), steps, **options)

@@ -15,6 +15,9 @@ from convae_keras.validation import is_int, require
 
 STEPS_PER_EPOCH = 200
 
+# Numbers that the time and the label become.
+CONDITION = 64
+
 # Steps from noise to a code, at most.
 MOST_STEPS = 200
 
@@ -34,18 +37,33 @@ def velocity_network(latent_dim, classes=1, *, units=256, blocks=3, seed=None):
         latent_dim)`, `time` `(n, 1)` from 0 (noise) to 1 (code), and `label`
         `(n, classes)`, one-hot. Output: float32 `(n, latent_dim)`, the change of
         the code in a unit of time.
+
+    References:
+        - [Peebles and Xie, 2023](https://arxiv.org/abs/2212.09748), scale and shift
+          from what is known
     """
     with standard_settings(policy="float32", seed=seed):
         codes = keras.Input((latent_dim,), name="codes")
         time = keras.Input((1,), name="time")
         label = keras.Input((classes,), name="label")
-        x = layers.Concatenate(name="inputs")([codes, time, label])
-        x = layers.Dense(units, "silu", name="in")(x)
+        known = layers.Concatenate(name="known")([time, label])
+        for i in (1, 2):
+            known = layers.Dense(CONDITION, "silu", name=f"condition_{i}")(known)
+        x = layers.Dense(units, name="in")(codes)
         for i in range(1, blocks + 1):
-            y = layers.Concatenate(name=f"known_{i}")([x, time, label])
+            # Scale and shift depend on the time and the label, which so take part
+            # in all that the block computes.
+            norm = {"center": False, "scale": False, "name": f"norm_{i}"}
+            y = layers.LayerNormalization(**norm)(x)
+            start = {"kernel_initializer": "zeros", "bias_initializer": "ones"}
+            scale = layers.Dense(units, **start, name=f"scale_{i}")
+            y = layers.Multiply(name=f"scaled_{i}")([y, scale(known)])
+            shift = layers.Dense(units, name=f"shift_{i}")
+            y = layers.Add(name=f"shifted_{i}")([y, shift(known)])
             y = layers.Dense(units, "silu", name=f"dense_{i}")(y)
-            y = layers.Dense(units, name=f"step_{i}")(y)
+            y = layers.Dense(units, kernel_initializer="zeros", name=f"step_{i}")(y)
             x = layers.Add(name=f"block_{i}")([x, y])
+        x = layers.Activation("silu", name="out")(x)
         x = layers.Dense(latent_dim, kernel_initializer="zeros", name="velocity")(x)
         return keras.Model([codes, time, label], x, name="velocity")
 
@@ -76,15 +94,17 @@ class FollowFlow(layers.Layer):
 
     def call(self, inputs):
         codes, label = inputs
-        for i in range(self.steps):
-            first = self._velocity(codes, i, label)
-            second = self._velocity(codes + first / self.steps, i + 1, label)
-            codes = codes + (first + second) / (2 * self.steps)
-        return codes
 
-    def _velocity(self, codes, i, label):
-        time = ops.full_like(codes[:, :1], i / self.steps)
-        return self.velocity([codes, time, label])
+        def velocity(codes, i):
+            time = ops.zeros_like(codes[:, :1]) + ops.cast(i, "float32") / self.steps
+            return self.velocity([codes, time, label])
+
+        def step(i, codes):
+            first = velocity(codes, i)
+            second = velocity(codes + first / self.steps, i + 1)
+            return codes + (first + second) / (2 * self.steps)
+
+        return ops.fori_loop(0, self.steps, step, codes)
 
     def get_config(self):
         velocity = keras.saving.serialize_keras_object(self.velocity)

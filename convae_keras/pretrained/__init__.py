@@ -25,10 +25,12 @@ def load_pretrained(name="reference"):
             restorers of color and grayscale photographs with Gaussian noise of a
             standard deviation up to 0.2. `"enlarger_x2"`, `"enlarger_x3"`:
             super-resolution of the luma of photographs. `"digits"`: a codec for
-            MNIST.
+            MNIST. `"generator"`: new digits from noise. `"classifier"`: of
+            MNIST, by whose features samples are measured.
 
     Returns:
-        An uncompiled `keras.Model`: an `Autoencoder`, a restorer or a `Codec`.
+        An uncompiled `keras.Model`: an `Autoencoder`, a restorer, a `Codec`, a
+        generator for `generate`, or a classifier.
 
     Raises:
         ValueError: for an unknown name, or a file that was changed.

@@ -8,6 +8,8 @@ from convae_keras.generation.adversarial import (
     Adversaries,
     SpectralConstraint,
     discriminator,
+    refine_decoder,
+    train_adversaries,
 )
 from convae_keras.models import conv_autoencoder
 
@@ -58,10 +60,10 @@ def test_an_autoencoder_against_a_discriminator():
     codes = random.normal(size=(64, 4, 4, 8)).astype("float32")
     autoencoder, model = adversaries(0.1)
     before = autoencoder.get_weights()
-    model.compile(keras.optimizers.Adam(0.01))
-    history = model.fit([x, codes], x, batch_size=16, epochs=3, verbose=0).history
-    assert history["reconstruction"][-1] < history["reconstruction"][0]
-    assert np.isfinite([history[key] for key in history]).all()
+    options = {"batch_size": 16, "learning_rate": 0.01, "average": 0.0}
+    history = train_adversaries(model, [x, codes], x, 12, **options)
+    assert {*history} >= {"discriminator", "generator", "reconstruction"}
+    assert len(history["loss"]) == 1 and np.isfinite([*history.values()]).all()
     after = autoencoder.get_weights()
     assert all((a != b).any() for a, b in zip(before, after, strict=True))
     norms = [
@@ -88,6 +90,31 @@ def test_an_unconstrained_discriminator():
     judge = discriminator((9, 9, 3), (4,), constrained=False)
     assert judge.get_layer("conv_1").kernel_constraint is None
     assert judge.output_shape == (None, 1)
+
+
+def test_a_refined_decoder():
+    autoencoder = conv_autoencoder(image_shape=(8, 8, 1), latent_dim=3, seed=0)
+    x = np.random.RandomState(0).randint(0, 255, (20, 8, 8, 1)).astype("uint8")
+    before, samples = autoencoder.get_weights(), np.ones((20, 3), "float32")
+    options = {"steps": 4, "batch_size": 4, "average": 0.5}
+    decoder, history = refine_decoder(autoencoder, x, samples, **options)
+    assert len(history["reconstruction"]) == 1
+    for old, new in zip(before, autoencoder.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    old, new = (
+        each.predict(samples, verbose=0) for each in (autoencoder.decoder, decoder)
+    )
+    assert old.shape == new.shape and (old != new).any()
+    expected = r"`samples` must be codes of \(20, 3\). Received: \(19, 3\)"
+    with pytest.raises(ValueError, match=expected):
+        refine_decoder(autoencoder, x, samples[1:])
+
+
+@pytest.mark.parametrize("name", ["steps", "batch_size"])
+def test_sizes_are_positive_ints(name):
+    x, message = np.zeros((8, 8, 8, 1)), f"`{name}` must be a positive int"
+    with pytest.raises(ValueError, match=f"{message}. Received: 0"):
+        train_adversaries(adversaries(1)[1], x, x, **{name: 0})
 
 
 @pytest.mark.parametrize("weight", [-1, "1", None])
