@@ -54,7 +54,11 @@ def restore(model, image):
     Raises:
         ValueError: if the model cannot take the image.
     """
-    channels, needed = image.shape[2], model.input_shape[3]
+    shapes = model.input_shape, model.output_shape
+    fits = all(isinstance(each, tuple) and len(each) == 4 for each in shapes)
+    expected = "`model` must be one from images to images"
+    require(fits, f"{expected}. Received: from {shapes[0]} to {shapes[1]}")
+    channels, needed = image.shape[2], shapes[0][3]
     if channels == needed:
         return _restore_tiles(model, image)
     fits = {channels, needed} == {1, 3}

@@ -16,7 +16,7 @@ from convae_keras.validation import is_int, require
 STEPS_PER_EPOCH = 200
 
 # Numbers that the time and the label become.
-CONDITION = 64
+CONDITION = 48
 
 # Steps from noise to a code, at most.
 MOST_STEPS = 200
@@ -199,7 +199,8 @@ class FlowSampler:
         total = STEPS_PER_EPOCH * self.epochs
         rate = keras.optimizers.schedules.CosineDecay(self.learning_rate, total)
         # Keras leaves the average of the weights in place of the last ones.
-        averaged = {"use_ema": True, "ema_momentum": 1 - 1 / min(1000, total / 10)}
+        steps = float(np.clip(total / 10, 1, 1000))  # that count in the average
+        averaged = {"use_ema": True, "ema_momentum": 1 - 1 / steps}
         velocity.compile(keras.optimizers.Adam(rate, **averaged), "mse")
         lines = [EpochLine()] if self.verbose == 2 else []
         return velocity.fit(

@@ -369,7 +369,22 @@ def test_generate(thousand, monkeypatch, capsys):
 
 
 @pytest.mark.static
-@pytest.mark.parametrize("name", ["reference", "denoiser", "digits"])
+@pytest.mark.parametrize("name", ["generator", "classifier"])
+def test_what_restores_nothing(name, thousand, capsys):
+    Image.new("L", (28, 28)).save("a.png")
+    assert main(["apply", name, "a.png", "b.png"]) == 2
+    assert "`model` must be one from images to images" in complaint(capsys)
+    assert not Path("b.png").exists()
+
+
+def test_the_shipped_generator(thousand, capsys):
+    assert main("generate generator out --count 2 --label 7 --json".split()) == 0
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert summary["labels"] == [7, 7] and len(summary["written"]) == 2
+
+
+@pytest.mark.static
+@pytest.mark.parametrize("name", ["reference", "denoiser", "digits", "classifier"])
 def test_what_generates_nothing(name, capsys):
     assert main(["generate", name, "grid.png"]) == 2
     assert "a model trained with --task generate" in complaint(capsys)

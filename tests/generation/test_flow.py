@@ -4,10 +4,17 @@ import keras
 import numpy as np
 import pytest
 
+from convae_keras.generation import flow
 from convae_keras.generation.flow import FlowSampler, FollowFlow, velocity_network
 from convae_keras.saving import load_model
 
 SMALL = {"units": 32, "blocks": 1, "batch_size": 64, "steps": 8}
+
+
+@pytest.fixture(autouse=True)
+def few_steps(monkeypatch):
+    """Of what is trained in a test itself; `sampler` learns in earnest."""
+    monkeypatch.setattr(flow, "STEPS_PER_EPOCH", 5)
 
 
 @pytest.fixture(scope="module")
@@ -17,7 +24,7 @@ def sampler():
     labels = np.arange(2000) % 2
     codes = random.normal(size=(2000, 1)) * [1, 0.5] + random.normal(size=(2000, 2)) / 9
     codes += np.where(labels[:, None], [2, 5], [-2, 5])
-    return FlowSampler(**SMALL, epochs=12, learning_rate=0.01).fit(codes, labels)
+    return FlowSampler(**SMALL, epochs=6, learning_rate=0.02).fit(codes, labels)
 
 
 def test_it_learns_a_distribution_by_class(sampler):
