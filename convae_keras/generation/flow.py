@@ -22,7 +22,7 @@ CONDITION = 48
 MOST_STEPS = 200
 
 
-def velocity_network(latent_dim, classes=1, *, units=256, blocks=3, seed=None):
+def velocity_network(latent_dim, classes=1, *, units=192, blocks=3, seed=None):
     """Builds the network whose output is where a code on its way is to go.
 
     Args:
@@ -96,7 +96,7 @@ class FollowFlow(layers.Layer):
         codes, label = inputs
 
         def velocity(codes, i):
-            time = ops.zeros_like(codes[:, :1]) + ops.cast(i, "float32") / self.steps
+            time = ops.zeros_like(codes[:, :1]) + ops.cast(i, codes.dtype) / self.steps
             return self.velocity([codes, time, label])
 
         def step(i, codes):
@@ -147,12 +147,12 @@ class FlowSampler:
 
     def __init__(
         self,
-        units=256,
+        units=192,
         blocks=3,
         *,
-        epochs=40,
+        epochs=60,
         batch_size=256,
-        learning_rate=0.002,
+        learning_rate=0.003,
         steps=16,
         seed=0,
         verbose=0,
