@@ -20,6 +20,5 @@ from convae_keras.generation.vae import variational_autoencoder
 __all__ = ["Adversaries", "FlowSampler", "Mixture", "discriminator"]
 __all__ += ["frechet_distance", "generate", "image_classifier", "image_generator"]
 __all__ += ["interpolate", "precision_recall", "refine_decoder"]
-__all__ += ["train_classifier"]
-__all__ += ["train_adversaries", "train_generator", "variational_autoencoder"]
-__all__ += ["velocity_network"]
+__all__ += ["train_adversaries", "train_classifier", "train_generator"]
+__all__ += ["variational_autoencoder", "velocity_network"]

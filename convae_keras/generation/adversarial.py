@@ -171,7 +171,7 @@ def train_adversaries(
         reconstructed.
 
     Raises:
-        ValueError: for a number of steps or a batch size below 1.
+        ValueError: for other numbers of steps, or a batch size below 1.
 
     References:
         - [Yazıcı et al., 2019](https://arxiv.org/abs/1806.04498), the average
@@ -179,13 +179,15 @@ def train_adversaries(
     for name, value in {"steps": steps, "batch_size": batch_size}.items():
         message = f"`{name}` must be a positive int. Received: {value!r}"
         require(is_int(value, 1), message)
+    each = min(steps, STEPS_PER_EPOCH)
+    expected = f"`steps` must be a multiple of {STEPS_PER_EPOCH}, or below it"
+    require(steps % each == 0, f"{expected}. Received: {steps}")
     rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
     momenta = {"beta_1": 0.5, "use_ema": True, "ema_momentum": average}
     model.compile(keras.optimizers.Adam(rate, **momenta))
     inputs = tuple(inputs) if isinstance(inputs, list) else inputs
     batches = tf.data.Dataset.from_tensor_slices((inputs, x))
     batches = batches.shuffle(len(x), seed).repeat().batch(batch_size).prefetch(2)
-    each = min(steps, STEPS_PER_EPOCH)
     return model.fit(
         batches,
         epochs=steps // each,

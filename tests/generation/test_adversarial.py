@@ -43,7 +43,7 @@ def test_each_loss_trains_its_own_network(weight):
     assert history["generator"] == [pytest.approx(-0.25)]
 
 
-def adversaries(weight, **outputs):
+def adversaries(weight):
     autoencoder = conv_autoencoder("keras", image_shape=(8, 8, 1), seed=0)
     codes = keras.Input(autoencoder.encoder.output_shape[1:])
     images = keras.Input((8, 8, 1))
@@ -115,6 +115,12 @@ def test_sizes_are_positive_ints(name):
     x, message = np.zeros((8, 8, 8, 1)), f"`{name}` must be a positive int"
     with pytest.raises(ValueError, match=f"{message}. Received: 0"):
         train_adversaries(adversaries(1)[1], x, x, **{name: 0})
+
+
+def test_steps_that_would_be_left_out():
+    x = np.zeros((8, 8, 8, 1))
+    with pytest.raises(ValueError, match="`steps` must be a multiple of 100"):
+        train_adversaries(adversaries(1)[1], x, x, steps=150)
 
 
 @pytest.mark.parametrize("weight", [-1, "1", None])
