@@ -93,7 +93,8 @@ def test_an_unconstrained_discriminator():
 
 
 def test_a_refined_decoder():
-    autoencoder = conv_autoencoder(image_shape=(8, 8, 1), latent_dim=3, seed=0)
+    sizes = {"image_shape": (8, 8, 1), "latent_dim": 3, "filters": (4,)}
+    autoencoder = conv_autoencoder(**sizes, code_filters=(), seed=0)
     x = np.random.RandomState(0).randint(0, 255, (20, 8, 8, 1)).astype("uint8")
     before, samples = autoencoder.get_weights(), np.ones((20, 3), "float32")
     options = {"steps": 4, "batch_size": 4, "average": 0.5}
