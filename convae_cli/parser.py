@@ -22,6 +22,7 @@ from convae_cli.tasks import TASKS, check_arguments
 COLORS = ("grayscale", "grey", "rgb")
 FITS = ("crop", "pad")
 POOLINGS = ("average", "max")
+MAX_SEED = 2**32 - 1  # of NumPy
 PATHS = ("run", "data", "out", "input", "output", "where", "query")
 LIMIT = "memory that a file may unpack to (default: 512); more for files you trust"
 
@@ -248,6 +249,11 @@ def check(arguments):
             given[name] = os.path.expanduser(given[name])
     expected = "`--limit` must be a positive number of megabytes"
     require(limit is None or limit > 0, f"{expected}. Received: {limit}")
+    count = given.get("count", 1)
+    require(count > 0, f"`--count` must be at least 1. Received: {count}")
+    if arguments.verb == "generate":
+        expected, seed = f"`--seed` must be from 0 to {MAX_SEED}", arguments.seed
+        require(0 <= seed <= MAX_SEED, f"{expected}. Received: {seed}")
     if "run" in given:
         check_run(arguments.run)
     if "data" in given:

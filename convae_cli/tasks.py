@@ -84,6 +84,12 @@ def _network(arguments, images, corrupt):
     return conv_autoencoder(arguments.preset, **switches)
 
 
+def _network_to_sample(arguments, images, corrupt):
+    count, expected = len(images.x_train), "`--data` must have 2 training images"
+    require(count > 1, f"{expected} with --task generate. Received: {count}")
+    return _network(arguments, images, corrupt)
+
+
 def _network_defaults(arguments):
     own = {"restorer": {"learning_rate": 0.002, "loss": "mae"}}
     own["photographs"] = {"learning_rate": 0.002, "batch_size": 8}
@@ -189,6 +195,7 @@ _TASKS = (
         "generate",
         "reconstruct, then learn to draw codes; the model draws new images",
         presets=("reference",),
+        build=_network_to_sample,
         finish=finish.fit_generator,
     ),
     Task(

@@ -158,6 +158,23 @@ def record(name, metrics, *, images, seeds, folder=RESULTS):
     return entry
 
 
+def recorded_results(name):
+    """Reads recorded results, which are downloaded where there is no clone.
+
+    Args:
+        name: str, such as `"training"`.
+
+    Returns:
+        dict, as `record` or a script of `results/` wrote it; empty if it could
+        not be downloaded.
+    """
+    try:
+        return read_json(_result(f"{name}.json"))
+    except Exception as error:  # `get_file` raises no narrower one
+        print(f"The recorded results of {name} are not shown: {error}")
+        return {}
+
+
 def beside_full_run(name, entry):
     """Formats this run's results beside those of the recorded full run.
 
@@ -171,17 +188,36 @@ def beside_full_run(name, entry):
         str, a table with a line for each result. The second column is empty
         if there is no recorded run, or it could not be downloaded.
     """
-    try:
-        recorded = read_json(_result(f"{name}.json"))["metrics"]
-    except Exception as error:  # `get_file` raises no narrower one
-        print(f"The full run's results are not shown: {error}")
-        recorded = {}
+    recorded = recorded_results(name).get("metrics", {})
     lines = [f"{'':40} {'this run':>10}  full run"]
     for key, metric in entry["metrics"].items():
         full = recorded.get(key)
         spread = f" ± {full['std']:.2g}" if full and full["runs"] > 1 else ""
         cell = f"{full['mean']:.5g}{spread}" if full else "–"
         lines.append(f"{key:40} {metric['mean']:10.5g}  {cell}")
+    return "\n".join(lines)
+
+
+def format_rows(rows):
+    """Formats a table of measures.
+
+    Args:
+        rows: dict from the name of a row to a dict of floats; the first row's
+            keys are the columns.
+
+    Returns:
+        str, a line for the header and for each row, in four significant digits.
+
+    Example:
+
+    >>> print(format_rows({"PCA": {"mse": 0.0174}}))
+                                                mse
+    PCA                                    0.0174
+    """
+    columns = [*next(iter(rows.values()))]
+    lines = [f"{'':34}" + "".join(f"{column:>11}" for column in columns)]
+    for name, row in rows.items():
+        lines.append(f"{name:34}" + "".join(f"{row[key]:11.4g}" for key in columns))
     return "\n".join(lines)
 
 

@@ -280,7 +280,6 @@ class RunKeeper(keras.callbacks.Callback):
             int, the epochs that are done.
         """
         self.set_model(autoencoder)
-        autoencoder.optimizer.build(autoencoder.trainable_variables)
         # Before the first epoch is complete, the best weights are the initial
         # ones: a training that is interrupted then can start again from them.
         self.best = autoencoder.get_weights()

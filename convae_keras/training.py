@@ -211,7 +211,8 @@ def _compile(autoencoder, settings, steps):
     at_once = steps % STEPS_PER_EXECUTION == 0 and backend != "torch"
     at_once = at_once and settings["epochs"] * steps > FEW_STEPS
     # In half precision Keras adds a `LossScaleOptimizer` around this one.
-    autoencoder.compile(
+    compile_model(
+        autoencoder,
         # The usual 0.999 is too slow for a training of few epochs.
         keras.optimizers.Adam(schedule, beta_2=0.95),
         loss=negative_psnr if settings["loss"] == "psnr" else settings["loss"],
@@ -228,6 +229,20 @@ def _pipelines(images, corrupt, settings, first_epoch, steps):
     train = make_pipeline(images.x_train, **shared, **shuffled)
     validation = make_pipeline(images.x_val, inputs=images.inputs_val, **shared)
     return {"x": train, "validation_data": validation, "steps_per_epoch": steps}
+
+
+def compile_model(model, optimizer, loss=None, **options):
+    """Compiles a model, and makes the variables of its optimizer.
+
+    Made in the first step, as by Keras's `fit`, TensorFlow traces that step twice.
+
+    Args:
+        model: `keras.Model`.
+        optimizer, loss, **options: as in `keras.Model.compile`.
+    """
+    model.compile(optimizer, loss, **options)
+    # In half precision Keras has put another optimizer around the given one.
+    model.optimizer.build(model.trainable_variables)
 
 
 def checked_images(autoencoder, images, corrupt=None):

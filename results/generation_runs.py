@@ -19,10 +19,9 @@ from convae_keras import load_images, load_pretrained
 from convae_keras.features import encode
 from convae_keras.generation import (
     FlowSampler,
-    frechet_distance,
+    compare_images,
     generate,
     image_generator,
-    precision_recall,
     train_classifier,
 )
 from convae_keras.models import count_trainable
@@ -59,11 +58,9 @@ def generator(images):
     drawn = np.random.RandomState(0).choice(len(codes), len(images.x_test), False)
     made = {"generator": generate(model, len(images.x_test), seed=1)[0]}
     made["as many training images"] = images.x_train[drawn]
-    real, results = encode(judge, images.x_test, "features"), {}
-    for name, x in made.items():
-        found = encode(judge, x, "features")
-        results[name] = {"frechet": frechet_distance(real, found)}
-        results[name] |= precision_recall(real, found)
+    results = {
+        name: compare_images(judge, images.x_test, x) for name, x in made.items()
+    }
     return model, options | {"loss": "mse"}, sampler.history, results
 
 

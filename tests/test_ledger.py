@@ -13,9 +13,11 @@ from convae_keras.ledger import (
     choose,
     claim,
     finished_run,
+    format_rows,
     hardware,
     mode,
     record,
+    recorded_results,
 )
 from convae_keras.models import conv_autoencoder
 from convae_keras.saving import fingerprint, save_small, write_json
@@ -222,6 +224,19 @@ def test_beside_full_run_without_a_clone(digits, recorded, no_clone, capsys):
     assert no_clone[0][1] == "https://example.org/mine/raw/main/results/training.json"
     assert _beside_full_run(digits, "unknown")[1] == "parameters 7 –"
     assert "not shown: URL fetch failure" in capsys.readouterr().out
+
+
+def test_recorded_results(recorded, capsys):
+    assert recorded_results("training")["metrics"]["parameters"]["mean"] == 7
+    assert not capsys.readouterr().out
+
+
+def test_rows_are_formatted_under_the_columns_of_the_first():
+    rows = {"PCA": {"mse": 0.0174, "frechet": 123.456}}
+    rows["this"] = {"frechet": 2.0, "mse": 1e-4, "more": 1.0}
+    table = [line.split() for line in format_rows(rows).splitlines()]
+    assert table[0] == ["mse", "frechet"]
+    assert table[1:] == [["PCA", "0.0174", "123.5"], ["this", "0.0001", "2"]]
 
 
 # --- claims ------------------------------------------------------------------

@@ -12,13 +12,17 @@ from convae_keras.generation.flow import (
     train_generator,
     velocity_network,
 )
-from convae_keras.generation.frechet import frechet_distance, precision_recall
+from convae_keras.generation.frechet import (
+    compare_images,
+    frechet_distance,
+    precision_recall,
+)
 from convae_keras.generation.generator import generate, image_generator
 from convae_keras.generation.samplers import Mixture, interpolate
 from convae_keras.generation.vae import variational_autoencoder
 
-__all__ = ["Adversaries", "FlowSampler", "Mixture", "discriminator"]
-__all__ += ["frechet_distance", "generate", "image_classifier", "image_generator"]
-__all__ += ["interpolate", "precision_recall", "refine_decoder"]
+__all__ = ["Adversaries", "FlowSampler", "Mixture", "compare_images"]
+__all__ += ["discriminator", "frechet_distance", "generate", "image_classifier"]
+__all__ += ["image_generator", "interpolate", "precision_recall", "refine_decoder"]
 __all__ += ["train_adversaries", "train_classifier", "train_generator"]
 __all__ += ["variational_autoencoder", "velocity_network"]

@@ -9,6 +9,7 @@ from convae_keras.features import encode
 from convae_keras.keras_settings import standard_settings
 from convae_keras.pipelines import to_float
 from convae_keras.progress import EpochLine
+from convae_keras.training import compile_model
 from convae_keras.validation import is_int, is_number, require
 
 # Steps of the power iteration, from the same start at every call.
@@ -171,7 +172,8 @@ def train_adversaries(
         reconstructed.
 
     Raises:
-        ValueError: for other numbers of steps, or a batch size below 1.
+        ValueError: for other numbers of steps, a batch size below 1, or arrays
+            that are not finite, or not as many.
 
     References:
         - [Yazıcı et al., 2019](https://arxiv.org/abs/1806.04498), the average
@@ -179,13 +181,14 @@ def train_adversaries(
     for name, value in {"steps": steps, "batch_size": batch_size}.items():
         message = f"`{name}` must be a positive int. Received: {value!r}"
         require(is_int(value, 1), message)
+    inputs = tuple(inputs) if isinstance(inputs, list) else inputs
+    _check_arrays([*inputs, x] if isinstance(inputs, tuple) else [inputs, x])
     each = min(steps, STEPS_PER_EPOCH)
     expected = f"`steps` must be a multiple of {STEPS_PER_EPOCH}, or below it"
     require(steps % each == 0, f"{expected}. Received: {steps}")
     rate = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
     momenta = {"beta_1": 0.5, "use_ema": True, "ema_momentum": average}
-    model.compile(keras.optimizers.Adam(rate, **momenta))
-    inputs = tuple(inputs) if isinstance(inputs, list) else inputs
+    compile_model(model, keras.optimizers.Adam(rate, **momenta))
     batches = tf.data.Dataset.from_tensor_slices((inputs, x))
     batches = batches.shuffle(len(x), seed).repeat().batch(batch_size).prefetch(2)
     return model.fit(
@@ -196,6 +199,14 @@ def train_adversaries(
         callbacks=[EpochLine()] if verbose == 2 else [],
         verbose=0,
     ).history
+
+
+def _check_arrays(arrays):
+    counts, expected = [len(each) for each in arrays], "`inputs` and `x` must be"
+    fits = len(set(counts)) == 1 and counts[0] > 0
+    require(fits, f"{expected} as many, at least one. Received: {counts}")
+    finite = all(np.isfinite(each).all() for each in arrays)
+    require(finite, f"{expected} finite. Received: NaN or infinity")
 
 
 def refine_decoder(autoencoder, x, samples, weight=0.01, steps=1000, **options):

@@ -6,7 +6,7 @@ from keras import layers
 from convae_keras.keras_settings import standard_settings
 from convae_keras.pipelines import to_float
 from convae_keras.progress import EpochLine
-from convae_keras.training import warmup_cosine
+from convae_keras.training import compile_model, warmup_cosine
 from convae_keras.validation import require
 
 
@@ -69,7 +69,9 @@ def train_classifier(
     steps = epochs * -(-len(images.x_train) // batch_size)
     rate = warmup_cosine(learning_rate, steps)
     loss = "sparse_categorical_crossentropy"
-    classifier.compile(keras.optimizers.Adam(rate), loss, metrics=["accuracy"])
+    # By name it would be made in the first step.
+    accuracy = keras.metrics.SparseCategoricalAccuracy("accuracy")
+    compile_model(classifier, keras.optimizers.Adam(rate), loss, metrics=[accuracy])
     best = {"patience": epochs, "restore_best_weights": True}
     callbacks = [keras.callbacks.EarlyStopping("val_loss", **best)]
     keras.utils.set_random_seed(seed)

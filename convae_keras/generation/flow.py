@@ -8,10 +8,11 @@ from sklearn.decomposition import PCA
 
 from convae_keras.features import encode
 from convae_keras.generation.generator import ClassLabels, draw, image_generator
-from convae_keras.generation.samplers import checked_codes
+from convae_keras.generation.samplers import check_fitted, checked_codes
 from convae_keras.keras_settings import standard_settings
 from convae_keras.progress import EpochLine
-from convae_keras.validation import is_int, require
+from convae_keras.training import compile_model
+from convae_keras.validation import is_int, is_number, require
 
 STEPS_PER_EPOCH = 200
 
@@ -87,9 +88,7 @@ class FollowFlow(layers.Layer):
     def __init__(self, velocity, steps=16, **kwargs):
         super().__init__(**kwargs)
         # Each becomes a part of the graph, also of a model from a stranger.
-        fits = is_int(steps, 1) and steps <= MOST_STEPS
-        expected = f"`steps` must be an int from 1 to {MOST_STEPS}"
-        require(fits, f"{expected}. Received: {steps!r}")
+        check_steps(steps)
         self.velocity, self.steps = velocity, steps
 
     def call(self, inputs):
@@ -114,6 +113,13 @@ class FollowFlow(layers.Layer):
     def from_config(cls, config):
         velocity = keras.saving.deserialize_keras_object(config.pop("velocity"))
         return cls(velocity, **config)
+
+
+def check_steps(steps):
+    """Raises a `ValueError` for a number of steps that no flow takes."""
+    fits = is_int(steps, 1) and steps <= MOST_STEPS
+    expected = f"`steps` must be an int from 1 to {MOST_STEPS}"
+    require(fits, f"{expected}. Received: {steps!r}")
 
 
 class FlowSampler:
@@ -161,6 +167,10 @@ class FlowSampler:
         for name, value in (sizes | {"batch_size": batch_size}).items():
             message = f"`{name}` must be a positive int. Received: {value!r}"
             require(is_int(value, 1), message)
+        check_steps(steps)
+        fits = is_number(learning_rate) and 0 < learning_rate < np.inf
+        expected = "`learning_rate` must be a positive number"
+        require(fits, f"{expected}. Received: {learning_rate!r}")
         self.units, self.blocks, self.steps, self.seed = units, blocks, steps, seed
         self.epochs, self.batch_size = epochs, batch_size
         self.learning_rate, self.verbose = learning_rate, verbose
@@ -201,7 +211,7 @@ class FlowSampler:
         # Keras leaves the average of the weights in place of the last ones.
         steps = float(np.clip(total / 10, 1, 1000))  # that count in the average
         averaged = {"use_ema": True, "ema_momentum": 1 - 1 / steps}
-        velocity.compile(keras.optimizers.Adam(rate, **averaged), "mse")
+        compile_model(velocity, keras.optimizers.Adam(rate, **averaged), "mse")
         lines = [EpochLine()] if self.verbose == 2 else []
         return velocity.fit(
             _batches(codes, one_hot, self.batch_size, self.seed),
@@ -226,6 +236,7 @@ class FlowSampler:
 
     def sample(self, count, label=None, seed=0):
         """Draws codes; arguments and results are those of `Mixture.sample`."""
+        check_fitted(self, "model")
         codes, labels = draw(self.model, count, label, seed)
         return codes, labels if self.labeled else None
 

@@ -3,10 +3,38 @@
 import numpy as np
 from sklearn.metrics import pairwise_distances
 
+from convae_keras.features import encode
+from convae_keras.pipelines import to_float
 from convae_keras.validation import is_int, require
+
+# The probability at which the classifier counts as sure.
+SURE = 0.9
 
 # Rows of distances that are in memory at once.
 ROWS = 1000
+
+
+def compare_images(classifier, real, generated):
+    """Compares generated images with real ones, in the features of a classifier.
+
+    Args:
+        classifier: trained `keras.Model`, as `image_classifier` builds it.
+        real, generated: images, as `check_images` takes them; as many of both.
+
+    Returns:
+        dict of floats. `"frechet"`: as `frechet_distance` computes it;
+        `"precision"`, `"recall"`, `"density"`, `"coverage"`: as
+        `precision_recall`; `"sure"`: the share of generated images of whose
+        class the classifier is sure, with a probability of at least 0.9.
+
+    Raises:
+        ValueError: for arrays that are no images of the classifier's size, or
+            fewer than six of either.
+    """
+    sets = [encode(classifier, x, "features") for x in (real, generated)]
+    found = classifier.predict(to_float(generated), batch_size=500, verbose=0)
+    row = {"frechet": frechet_distance(*sets), **precision_recall(*sets)}
+    return row | {"sure": float((found.max(axis=1) >= SURE).mean())}
 
 
 def frechet_distance(real, generated):
@@ -46,7 +74,8 @@ def frechet_distance(real, generated):
     root = vectors * np.sqrt(values.clip(0)) @ vectors.T
     values = np.linalg.eigvalsh(root @ second @ root)
     cross = np.sqrt(values.clip(0)).sum()
-    return float(means @ means + np.trace(first) + np.trace(second) - 2 * cross)
+    distance = means @ means + np.trace(first) + np.trace(second) - 2 * cross
+    return max(float(distance), 0.0)  # of equal sets it may be rounded below
 
 
 def precision_recall(real, generated, neighbors=5):

@@ -99,7 +99,8 @@ def image_generator(autoencoder, sampler):
 
 def is_generator(model):
     """Returns whether a model is one of `image_generator`."""
-    known = any(isinstance(each, ClassLabels) for each in model.layers)
+    layers = getattr(model, "layers", [])
+    known = any(isinstance(each, ClassLabels) for each in layers)
     return known and len(model.output_shape) == 4
 
 
@@ -115,7 +116,9 @@ def generate(generator, count, label=None, seed=0):
         and `(count,)`, their classes.
 
     Raises:
-        ValueError: as `draw`.
+        ValueError: as `draw`, or for another model.
     """
+    expected = "`generator` must be a model that `image_generator` built"
+    require(is_generator(generator), f"{expected}. Received: {generator!r}")
     images, labels = draw(generator, count, label, seed)
     return from_model_range(images, (0, 1)), labels

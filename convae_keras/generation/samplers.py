@@ -66,12 +66,22 @@ class Mixture:
         fits = {n: self._fit(codes, labels, n) for n in self.candidates}
         self.likelihoods = {}
         if chooses:
-            held_out = checked_codes(val_codes, val_labels)[:2]
+            held_out = self._held_out(val_codes, val_labels)
             scores = {n: _likelihood(each, *held_out) for n, each in fits.items()}
             self.likelihoods = scores
         best = max(self.likelihoods, key=self.likelihoods.get, default=most)
         self.components, self.mixtures = best, fits[best]
         return self
+
+    def _held_out(self, codes, labels):
+        """Validation codes and labels, which must be of the same classes."""
+        codes, labels, labeled = checked_codes(codes, labels)
+        expected = "`val_labels` must be given if and only if `labels` are"
+        require(labeled == self.labeled, f"{expected}. Received: {labeled}")
+        known = np.isin(labels, self.classes).all()
+        expected = f"`val_labels` must be of {self.classes.tolist()}"
+        require(known, f"{expected}. Received: {np.unique(labels).tolist()}")
+        return codes, labels
 
     def _fit(self, codes, labels, components):
         """A mixture for each class."""
@@ -94,6 +104,7 @@ class Mixture:
         Raises:
             ValueError: for a `count` below 1 or an unknown class.
         """
+        check_fitted(self, "mixtures")
         random = np.random.RandomState(seed)
         labels = draw_labels(count, label, self.classes, self.shares, random)
         dim = self.mixtures[self.classes[0]].means_.shape[1]
@@ -104,6 +115,12 @@ class Mixture:
             self.mixtures[each].random_state = random
             codes[rows] = self.mixtures[each].sample(len(rows))[0]
         return codes, labels if self.labeled else None
+
+
+def check_fitted(sampler, attribute):
+    """Raises a `ValueError` for a sampler without that attribute, which `fit` sets."""
+    message = f"`fit` must be called before `{type(sampler).__name__}` can be sampled"
+    require(hasattr(sampler, attribute), message)
 
 
 def _likelihood(mixtures, codes, labels):

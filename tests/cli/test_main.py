@@ -369,6 +369,16 @@ def test_generate(thousand, monkeypatch, capsys):
 
 
 @pytest.mark.static
+def test_one_image_is_too_few_to_sample_from(tmp_path, capsys):
+    for i in range(3):
+        Image.new("L", (16, 16), 80 * i).save(tmp_path / f"{i}.png")
+    command = ["train", "--task", "generate", "--data", str(tmp_path), "--out", "new"]
+    assert main(command) == 2
+    assert "must have 2 training images with --task generate" in complaint(capsys)
+    assert not Path("new").exists()
+
+
+@pytest.mark.static
 @pytest.mark.parametrize("name", ["generator", "classifier"])
 def test_what_restores_nothing(name, thousand, capsys):
     Image.new("L", (28, 28)).save("a.png")

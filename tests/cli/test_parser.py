@@ -52,6 +52,8 @@ def test_help_needs_no_keras(verb):
         ("train --data nowhere", "`--data` must be"),
         ("train --noise 0.2", "`--noise` requires --task denoise"),
         ("train --task compress --preset keras", "`--preset` cannot be used"),
+        ("generate generator a.png --count 0", "`--count` must be at least 1"),
+        ("generate generator a.png --seed -1", "`--seed` must be from 0 to"),
         ("evaluate nowhere", "RUN must be a run folder"),
         ("apply denoiser missing.png out.png", "No such file or folder: missing.png"),
         ("search reference missing query.png", "No such file or folder: missing"),

@@ -124,6 +124,19 @@ def test_steps_that_would_be_left_out():
         train_adversaries(adversaries(1)[1], x, x, steps=150)
 
 
+@pytest.mark.parametrize(
+    "inputs, x, message",
+    [
+        (np.zeros((3, 1)), np.zeros((4, 1)), r"as many, at least one.*\[3, 4\]"),
+        ([np.zeros((0, 1))], np.zeros((0, 1)), r"as many, at least one.*\[0, 0\]"),
+        (np.full((4, 1), np.nan), np.zeros((4, 1)), "finite. Received: NaN"),
+    ],
+)
+def test_arrays_that_do_not_fit(inputs, x, message):
+    with pytest.raises(ValueError, match=f"`inputs` and `x` must be {message}"):
+        train_adversaries(None, inputs, x)
+
+
 @pytest.mark.parametrize("weight", [-1, "1", None])
 def test_the_weight_is_a_number(weight):
     with pytest.raises(ValueError, match="`weight` must be a number of at least 0"):

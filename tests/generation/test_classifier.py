@@ -8,6 +8,11 @@ import pytest
 from convae_keras.data import Images
 from convae_keras.features import encode
 from convae_keras.generation.classifier import image_classifier, train_classifier
+from convae_keras.generation.frechet import (
+    compare_images,
+    frechet_distance,
+    precision_recall,
+)
 
 
 @pytest.fixture(scope="module")
@@ -22,8 +27,13 @@ def bars():
     return Images("bars", *(v for part in parts for v in (x[part], y[part])))
 
 
-def test_it_learns(bars):
-    model, history = train_classifier(bars, 4, batch_size=8, learning_rate=0.01)
+@pytest.fixture(scope="module")
+def trained(bars):
+    return train_classifier(bars, 4, batch_size=8, learning_rate=0.01)
+
+
+def test_it_learns(bars, trained):
+    model, history = trained
     found = model.predict(bars.x_test / 255, verbose=0)
     assert found.shape == (20, 2) and found.dtype == "float32"
     assert (found.argmax(axis=1) == bars.y_test).mean() > 0.9
@@ -32,6 +42,19 @@ def test_it_learns(bars):
     loss = model.evaluate(bars.x_val / 255, bars.y_val, verbose=0)[0]
     assert loss == pytest.approx(min(history["val_loss"]), rel=0.01)
     assert encode(model, bars.x_test, "features").shape == (20, 64)
+
+
+def test_images_are_compared_in_its_features(bars, trained):
+    model, _ = trained
+    same = compare_images(model, bars.x_val, bars.x_val)
+    assert same["frechet"] == 0 and same["precision"] == same["recall"] == 1
+    grey = np.full((20, 8, 8, 1), 0.5, "float32")
+    found = compare_images(model, bars.x_test, grey)
+    sets = [encode(model, x, "features") for x in (bars.x_test, grey)]
+    expected = {"frechet": frechet_distance(*sets), **precision_recall(*sets)}
+    assert {**expected, "sure": found["sure"]} == found
+    sure = model.predict(bars.x_test / 255, verbose=0).max(axis=1) >= 0.9
+    assert compare_images(model, grey, bars.x_test)["sure"] == sure.mean() > 0
 
 
 def test_the_weights_come_from_the_seed():

@@ -98,6 +98,20 @@ def test_a_way_has_so_many_steps(steps):
         FollowFlow(velocity_network(2, units=4, blocks=1), steps)
 
 
+@pytest.mark.parametrize("rate", [0, -1, float("nan"), "fast", None])
+def test_the_learning_rate_is_positive(rate):
+    with pytest.raises(ValueError, match="`learning_rate` must be a positive number"):
+        FlowSampler(learning_rate=rate)
+
+
+def test_what_is_refused_before_any_training():
+    with pytest.raises(ValueError, match="`steps` must be an int from 1 to 200"):
+        FlowSampler(steps=201)
+    message = "`fit` must be called before `FlowSampler` can be sampled"
+    with pytest.raises(ValueError, match=message):
+        FlowSampler().sample(3)
+
+
 def test_other_codes(sampler):
     with pytest.raises(ValueError, match="`codes` must be at least two"):
         FlowSampler(**SMALL).fit(np.zeros((1, 3)))

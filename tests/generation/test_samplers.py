@@ -81,9 +81,16 @@ def test_other_codes(arguments, message):
 def test_nothing_to_choose_by(codes):
     with pytest.raises(ValueError, match="needs `val_codes`"):
         Mixture([1, 2]).fit(codes[0])
+    with pytest.raises(ValueError, match="`val_labels` must be given if and only if"):
+        Mixture([1, 2]).fit(*codes, codes[0])
+    other = np.full(len(codes[0]), "c")
+    with pytest.raises(ValueError, match=r"of \['a', 'b'\]. Received: \['c'\]"):
+        Mixture([1, 2]).fit(*codes, codes[0], other)
 
 
 def test_other_samples(codes):
+    with pytest.raises(ValueError, match="`fit` must be called before `Mixture`"):
+        Mixture(1).sample(1)
     sampler = Mixture(1).fit(*codes)
     with pytest.raises(ValueError, match="`count` must be a positive int. Received: 0"):
         sampler.sample(0)
