@@ -207,7 +207,7 @@ def _codec(arguments):
 def _generator(arguments):
     path = Path(arguments.run) / "generator.keras"
     model = load_model(path) if path.is_file() else _model(arguments)
-    message = "RUN must be a model trained with --task generate. Received: "
+    message = "RUN must be a model trained with --task generate, to the end. Received: "
     require(is_generator(model), f"{message}'{arguments.run}'")
     return model
 

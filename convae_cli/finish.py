@@ -14,13 +14,18 @@ def fit_tables(run, model, images):
 
 
 def fit_generator(run, model, images):
-    """Trains a flow to the codes; stores the generator in the run folder, once."""
+    """Trains a flow to the codes; stores the generator and a picture, once."""
+    from convae_keras.files.generated import write_generated
     from convae_keras.generation.flow import train_generator
     from convae_keras.runs import save_model
     from convae_keras.saving import read_json
 
     if not (run / "generator.keras").exists():
-        print("A flow from noise to the codes:")
-        seed = read_json(run / "settings.json")["seed"]
-        generator = train_generator(model, images, seed=seed, verbose=2)
+        # Few codes are learned in fewer epochs, each of as many batches.
+        epochs = min(60, 10 + len(images.x_train) // 200)
+        print(f"A flow from noise to the codes, {epochs} epochs, all or none of it:")
+        options = {"epochs": epochs, "verbose": 2}
+        options["seed"] = read_json(run / "settings.json")["seed"]
+        generator = train_generator(model, images, **options)
+        write_generated(generator, run / "samples.png", overwrite=True)
         save_model(run, generator, "generator.keras")

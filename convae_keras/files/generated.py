@@ -5,6 +5,7 @@ import math
 import re
 
 import numpy as np
+from PIL import Image
 from skimage.util import montage
 
 from convae_keras.files import results
@@ -36,7 +37,8 @@ def write_generated(
     Args:
         generator: `keras.Model`, as `image_generator` builds it.
         destination: path of a picture, by its ending, for a grid of all images;
-            any other is a folder, for a PNG an image, with its label in its name.
+            any other is a folder, for a PNG an image, with its label in its name
+            if all labels are of letters, digits, `_` and `-`.
         count: int.
         label: the class of all, or its name; None for classes as often as in
             training.
@@ -49,11 +51,15 @@ def write_generated(
         of each image.
 
     Raises:
-        ValueError: for a `count` below 1, an unknown class, other files of these
-            names, or another process that writes there.
+        ValueError: for a `count` below 1, an unknown class, a picture of another
+            kind, other files of these names, or another process that writes there.
         OSError: if the disk is full.
     """
     destination = as_path(destination, "destination")
+    suffix = destination.suffix.lower()
+    other = suffix in Image.registered_extensions() and suffix not in PICTURES
+    expected = f"`destination` must be a folder, or end in one of {PICTURES}"
+    require(not other, f"{expected}. Received: '{destination}'")
     results.check_options(overwrite, skip_existing)
     message = f"`count` must be a positive int. Received: {count!r}"
     require(is_int(count, 1), message)
@@ -61,9 +67,10 @@ def write_generated(
     check_limit(count * height * width * channels, "pixels")
     images, labels = generate(generator, count, _class(generator, label), seed)
     pixels, labels = np.round(255 * images).astype("uint8"), labels.tolist()
-    place, paths = (destination,), [destination / name for name in _names(labels)]
+    names = _names(labels, generator.get_layer("classes").classes)
+    place, paths = (destination,), [destination / name for name in names]
     contents = functools.partial(_pngs, pixels)
-    if destination.suffix.lower() in PICTURES:
+    if suffix in PICTURES:
         place, paths = (destination.parent, destination.name), [destination]
         contents = functools.partial(_grid, pixels, destination.suffix)
     with locked(*place):
@@ -80,9 +87,9 @@ def _class(generator, label):
     return {str(each): each for each in classes}.get(str(label), label)
 
 
-def _names(labels):
+def _names(labels, classes):
     digits = max(4, len(str(len(labels) - 1)))
-    plain = len(set(labels)) > 1 and all(PLAIN.fullmatch(str(x)) for x in set(labels))
+    plain = len(classes) > 1 and all(PLAIN.fullmatch(str(each)) for each in classes)
     return [
         f"{i:0{digits}}_{label}.png" if plain else f"{i:0{digits}}.png"
         for i, label in enumerate(labels)

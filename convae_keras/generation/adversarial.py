@@ -173,7 +173,7 @@ def train_adversaries(
 
     Raises:
         ValueError: for other numbers of steps, a batch size below 1, or arrays
-            that are not finite, or not as many.
+            that are not finite, not as many, or (`x`) not in [0, 1].
 
     References:
         - [Yazıcı et al., 2019](https://arxiv.org/abs/1806.04498), the average
@@ -181,6 +181,8 @@ def train_adversaries(
     for name, value in {"steps": steps, "batch_size": batch_size}.items():
         message = f"`{name}` must be a positive int. Received: {value!r}"
         require(is_int(value, 1), message)
+    expected, fits = "`average` must be in [0, 1)", is_number(average)
+    require(fits and 0 <= average < 1, f"{expected}. Received: {average!r}")
     inputs = tuple(inputs) if isinstance(inputs, list) else inputs
     _check_arrays([*inputs, x] if isinstance(inputs, tuple) else [inputs, x])
     each = min(steps, STEPS_PER_EPOCH)
@@ -207,6 +209,9 @@ def _check_arrays(arrays):
     require(fits, f"{expected} as many, at least one. Received: {counts}")
     finite = all(np.isfinite(each).all() for each in arrays)
     require(finite, f"{expected} finite. Received: NaN or infinity")
+    low, high = np.min(arrays[-1]), np.max(arrays[-1])
+    fits, expected = low >= 0 and high <= 1, "`x` must be in [0, 1]"
+    require(fits, f"{expected}. Received: from {low:.6g} to {high:.6g}")
 
 
 def refine_decoder(autoencoder, x, samples, weight=0.01, steps=1000, **options):

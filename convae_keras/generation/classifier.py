@@ -7,7 +7,7 @@ from convae_keras.keras_settings import standard_settings
 from convae_keras.pipelines import to_float
 from convae_keras.progress import EpochLine
 from convae_keras.training import compile_model, warmup_cosine
-from convae_keras.validation import require
+from convae_keras.validation import is_int, require
 
 
 def image_classifier(image_shape=(28, 28, 1), classes=10, *, seed=None):
@@ -59,8 +59,11 @@ def train_classifier(
         the lowest validation loss; dict of lists, one number an epoch.
 
     Raises:
-        ValueError: for images without labels.
+        ValueError: for images without labels, or no epochs.
     """
+    for name, value in {"epochs": epochs, "batch_size": batch_size}.items():
+        message = f"`{name}` must be a positive int. Received: {value!r}"
+        require(is_int(value, 1), message)
     labeled = images.y_train is not None and images.y_val is not None
     require(labeled, f"`images` must have labels. Received: {images}")
     largest = max(images.y_train.max(), images.y_val.max())

@@ -168,6 +168,9 @@ class FlowSampler:
             message = f"`{name}` must be a positive int. Received: {value!r}"
             require(is_int(value, 1), message)
         check_steps(steps)
+        require(
+            is_int(seed, 0), f"`seed` must be an int of 0 or more. Received: {seed!r}"
+        )
         fits = is_number(learning_rate) and 0 < learning_rate < np.inf
         expected = "`learning_rate` must be a positive number"
         require(fits, f"{expected}. Received: {learning_rate!r}")
@@ -252,7 +255,12 @@ def train_generator(autoencoder, images, **options):
     Returns:
         `keras.Model` for `generate`, as `image_generator` builds it. Its classes
         are the names of the labels, where they have any.
+
+    Raises:
+        ValueError: for an autoencoder with another code.
     """
+    shape, expected = autoencoder.decoder.input_shape, "`autoencoder` must have a dense"
+    require(len(shape) == 2, f"{expected} code. Received: one of {shape[1:]}")
     labels = images.y_train
     if labels is not None and images.class_names:
         labels = np.array(images.class_names)[labels]

@@ -353,6 +353,7 @@ def test_generate(thousand, monkeypatch, capsys):
     command = ["train", "--task", "generate", *arguments.split()]
     assert main(command) == 0
     before = Path("new/generator.keras").read_bytes()
+    assert Path("new/samples.png").exists()
     assert main(command) == 0  # nothing is trained again
     assert Path("new/generator.keras").read_bytes() == before
     capsys.readouterr()

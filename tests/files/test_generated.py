@@ -69,7 +69,7 @@ def test_a_folder_has_a_png_an_image(generator, tmp_path):
 
 def test_one_label(generator, tmp_path):
     paths, labels = write_generated(generator, tmp_path / "out", 3, label="b")
-    assert labels == ["b"] * 3 and paths[0].name == "0000.png"
+    assert labels == ["b"] * 3 and paths[0].name == "0000_b.png"
 
 
 @pytest.mark.static
@@ -98,6 +98,13 @@ def test_a_picture_is_a_grid(channels, tmp_path):
         assert grid.size == (3 * 10, 2 * 8)  # the last place stays black
         assert np.asarray(grid)[8:, 22:].max() <= 30
         assert np.asarray(grid)[:8].max() > 40
+
+
+@pytest.mark.parametrize("name", ["grid.gif", "grid.PDF"])
+def test_pictures_of_other_kinds(name, generator, tmp_path):
+    with pytest.raises(ValueError, match="must be a folder, or end in one of"):
+        write_generated(generator, tmp_path / name)
+    assert not any(tmp_path.iterdir())
 
 
 def test_nothing_is_overwritten(generator, tmp_path):

@@ -137,6 +137,14 @@ def test_arrays_that_do_not_fit(inputs, x, message):
         train_adversaries(None, inputs, x)
 
 
+def test_pixels_and_an_average_out_of_range():
+    x = np.full((4, 1), 255, "uint8")
+    with pytest.raises(ValueError, match=r"\[0, 1\]. Received: from 255 to 255"):
+        train_adversaries(None, x, x)
+    with pytest.raises(ValueError, match=r"`average` must be in \[0, 1\)"):
+        train_adversaries(None, x, x, average=1)
+
+
 @pytest.mark.parametrize("weight", [-1, "1", None])
 def test_the_weight_is_a_number(weight):
     with pytest.raises(ValueError, match="`weight` must be a number of at least 0"):

@@ -67,6 +67,8 @@ def test_the_weights_come_from_the_seed():
 def test_images_it_cannot_take(bars):
     with pytest.raises(ValueError, match=r"at least 8 pixels. Received: \(7, 9, 1\)"):
         image_classifier((7, 9, 1))
+    with pytest.raises(ValueError, match="`batch_size` must be a positive int"):
+        train_classifier(bars, batch_size=0)
     unlabeled = dataclasses.replace(bars, y_train=None)
     with pytest.raises(ValueError, match="`images` must have labels. Received: bars"):
         train_classifier(unlabeled)

@@ -5,7 +5,13 @@ import numpy as np
 import pytest
 
 from convae_keras.generation import flow
-from convae_keras.generation.flow import FlowSampler, FollowFlow, velocity_network
+from convae_keras.generation.flow import (
+    FlowSampler,
+    FollowFlow,
+    train_generator,
+    velocity_network,
+)
+from convae_keras.models import conv_autoencoder
 from convae_keras.saving import load_model
 
 SMALL = {"units": 32, "blocks": 1, "batch_size": 64, "steps": 8}
@@ -107,6 +113,11 @@ def test_the_learning_rate_is_positive(rate):
 def test_what_is_refused_before_any_training():
     with pytest.raises(ValueError, match="`steps` must be an int from 1 to 200"):
         FlowSampler(steps=201)
+    with pytest.raises(ValueError, match="`seed` must be an int of 0 or more"):
+        FlowSampler(seed=None)
+    convolutional = conv_autoencoder("keras")
+    with pytest.raises(ValueError, match=r"a dense code. Received: .*\(14, 14, 8\)"):
+        train_generator(convolutional, None)
     message = "`fit` must be called before `FlowSampler` can be sampled"
     with pytest.raises(ValueError, match=message):
         FlowSampler().sample(3)
