@@ -16,11 +16,13 @@ from convae_cli import data, tasks
 from convae_cli.checks import is_pretrained, require
 from convae_keras import load_pretrained, load_run, set_up_device, validation
 from convae_keras import train as train_model
+from convae_keras.anomaly import is_detector
 from convae_keras.compression import Codec
 from convae_keras.corruption import from_config
 from convae_keras.evaluation import model_inputs
 from convae_keras.files import archive, generated, restore
 from convae_keras.files import search as features
+from convae_keras.files.anomalies import TABLE, find_anomalies
 from convae_keras.generation.generator import is_generator
 from convae_keras.metrics import bce_floor
 from convae_keras.model_card import score_rows, verdict, write_report
@@ -166,10 +168,29 @@ def generate(arguments):
     options = {name: getattr(arguments, name) for name in names}
     options |= _switches(arguments)
     paths, labels = generated.write_generated(
-        _generator(arguments), arguments.output, **options
+        _part(arguments, "generator.keras", "generate", is_generator),
+        arguments.output,
+        **options,
     )
     print(f"{len(labels)} images are in {arguments.output}")
     return {"written": [str(path) for path in paths], "labels": labels}
+
+
+def anomalies(arguments):
+    """Finds unusual images."""
+    detector = _part(arguments, "detector.keras", "anomaly", is_detector)
+    names = ("rate", "fit", "overwrite")
+    options = {name: getattr(arguments, name) for name in names}
+    options |= _decoding(arguments)
+    paths = arguments.input, arguments.output
+    rows, skipped = find_anomalies(detector, *paths, **options)
+    found = [row for row in rows if row["anomaly"]]
+    for row in found[:10]:
+        print(f"{row['score']:8.3f}  p = {row['p_value']:.3g}  {row['name']}")
+    more = "" if len(found) <= 10 else f", the first 10 above; all in {TABLE}"
+    print(f"{len(found)} of {len(rows)} images are unusual{more}")
+    print(f"Scores and maps are in {arguments.output}")
+    return {"images": len(rows), "anomalies": found, "skipped": skipped}
 
 
 def info(arguments):
@@ -204,11 +225,12 @@ def _codec(arguments):
     return model
 
 
-def _generator(arguments):
-    path = Path(arguments.run) / "generator.keras"
+def _part(arguments, name, task, is_part):
+    """What a task has made of the model of a run folder, in a file of that name."""
+    path = Path(arguments.run) / name
     model = load_model(path) if path.is_file() else _model(arguments)
-    message = "RUN must be a model trained with --task generate, to the end. Received: "
-    require(is_generator(model), f"{message}'{arguments.run}'")
+    message = f"RUN must be a model trained with --task {task}, to the end. Received: "
+    require(is_part(model), f"{message}'{arguments.run}'")
     return model
 
 

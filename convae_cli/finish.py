@@ -13,6 +13,19 @@ def fit_tables(run, model, images):
     save_model(run, model)
 
 
+def fit_detector(run, model, images):
+    """Fits a detector of anomalies to the training images; stores it, once."""
+    from convae_keras.anomaly import anomaly_detector
+    from convae_keras.runs import save_model
+    from convae_keras.saving import read_json
+
+    if not (run / "detector.keras").exists():
+        print("The detector is fitted to the training and validation images.")
+        seed = read_json(run / "settings.json")["seed"]
+        detector = anomaly_detector(model, images.x_train, images.x_val, seed=seed)
+        save_model(run, detector, "detector.keras")
+
+
 def fit_generator(run, model, images):
     """Trains a flow to the codes; stores the generator and a picture, once."""
     from convae_keras.files.generated import write_generated

@@ -6,6 +6,7 @@ for Keras, so the functions below import what they call when they are called.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from convae_cli import defaults, finish
 from convae_cli.checks import require
@@ -84,9 +85,11 @@ def _network(arguments, images, corrupt):
     return conv_autoencoder(arguments.preset, **switches)
 
 
-def _network_to_sample(arguments, images, corrupt):
-    count, expected = len(images.x_train), "`--data` must have 2 training images"
-    require(count > 1, f"{expected} with --task generate. Received: {count}")
+def _network_of_several(least, arguments, images, corrupt):
+    """The network, unless there are fewer training images than the task needs."""
+    count = len(images.x_train)
+    expected = f"`--data` must have at least {least} training images with --task"
+    require(count >= least, f"{expected} {arguments.task}. Received: {count}")
     return _network(arguments, images, corrupt)
 
 
@@ -192,10 +195,17 @@ _TASKS = (
         undoes="Warp",
     ),
     Task(
+        "anomaly",
+        "reconstruct normal images; the model finds those that are unlike them",
+        preset=defaults.preset,
+        build=partial(_network_of_several, 6),
+        finish=finish.fit_detector,
+    ),
+    Task(
         "generate",
         "reconstruct, then learn to draw codes; the model draws new images",
         presets=("reference",),
-        build=_network_to_sample,
+        build=partial(_network_of_several, 2),
         finish=finish.fit_generator,
     ),
     Task(

@@ -38,6 +38,24 @@ def image_rows(rows, count=10):
     return figure
 
 
+def draw_map(images, maps):
+    """Draws maps of unusual places over their images, all on one scale.
+
+    Args:
+        images: `(n, height, width, channels)`, uint8, or float in [0, 1].
+        maps: float `(n, height, width)`, as `anomaly_detector` computes them.
+
+    Returns:
+        uint8 `(n, height, width, 3)`: images in gray, which turn red where the map
+        is above 1, and are all red where it is 2 or more.
+    """
+    white = 255 if images.dtype == np.uint8 else 1
+    gray = images.mean(axis=-1, keepdims=True) * (255 / white)
+    strength = np.clip(np.asarray(maps) - 1, 0, 1)[..., None]
+    red = np.array([255, 0, 0], "float32")
+    return np.round(gray * (1 - strength) + red * strength).astype("uint8")
+
+
 def curves(lines, xlabel, ylabel, x=None, levels=None, **axis_options):
     """Draws lines, such as a training history, and dashed horizontal levels.
 

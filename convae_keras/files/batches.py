@@ -1,6 +1,7 @@
-"""Images to compress, in batches of one size: from files, or from one array."""
+"""Images in batches of one size: from files, or from one array."""
 
 import itertools
+import warnings
 
 import numpy as np
 from PIL import ImageOps
@@ -8,11 +9,15 @@ from tqdm import tqdm
 
 from convae_keras.compression.bitstream import check_size
 from convae_keras.data import image_files
+from convae_keras.data.image_files import FITS, SkippedFiles, in_threads, read_image
 from convae_keras.untrusted import map_npy, named
 from convae_keras.validation import check_images, format_shape, reason, require
 
 # Images and pixels of a block, at most: what is in memory at once.
 BLOCK_IMAGES, BLOCK_PIXELS = 2000, 2**24
+
+# Images read at once for a model of one size.
+BATCH_SIZE = 256
 
 
 def batches_of_array(codec, path):
@@ -118,3 +123,60 @@ def read_fitting(codec, lossless, decoding, highest, path):
         image, high = image_files.decode(image, info, mode, **decoding)
         highest += [] if high is None else [high]
         return np.atleast_3d(np.asarray(image))
+
+
+def batches_of_model(model, source, argument, names, skipped, fit, **decoding):
+    """Reads image files as a model of one size takes them.
+
+    Args:
+        model: `keras.Model`.
+        source: path of an image or a folder.
+        argument: str, what `source` is called in error messages.
+        names: list of str, to which the images' paths are added in order.
+        skipped: dict, to which others are added, from the path to the reason; a
+            warning at the end names them.
+        fit: as in `read_folder`.
+        **decoding: `white` and `background`, as in `check_decoding`.
+
+    Returns:
+        Generator of uint8 `(n, height, width, channels)`.
+
+    Raises:
+        ValueError: if there is nothing to read, an option is invalid, the model takes
+            other images, or, at the end, no image could be read.
+    """
+    folder, paths, others = image_files.images_in(source)
+    skipped |= others
+    require(fit in FITS, f"`fit` must be one of {[*FITS]}. Received: {fit!r}")
+    image_files.check_decoding(**decoding)
+    shape = model.input_shape[1:]
+    valid = None not in shape and image_files.mode_of(shape[-1]) is not None
+    expected = "`model` must take grayscale or RGB images of one size"
+    require(valid, f"{expected}. Received: a model of {format_shape(shape)}")
+    mode = image_files.mode_of(shape[2])
+
+    def read(path):
+        return read_image(folder / path, shape[:2], mode, fit, **decoding)
+
+    return _batches_read(read, paths, source, argument, names, skipped)
+
+
+def _batches_read(read, paths, source, argument, names, skipped):
+    highest = []
+    starts = range(0, len(paths), BATCH_SIZE)
+    for start in tqdm(starts, "encoding", disable=len(starts) < 8):
+        batch = paths[start : start + BATCH_SIZE]
+        read_now = dict(zip(batch, in_threads(read, batch, "reading"), strict=True))
+        failed = {p: r for p, r in read_now.items() if isinstance(r, Exception)}
+        skipped |= {p: reason(error) for p, error in failed.items()}
+        images = {p: pair for p, pair in read_now.items() if p not in failed}
+        names += images
+        highest += [high for _, high in images.values() if high is not None]
+        if images:
+            yield np.stack([x for x, _ in images.values()])
+    image_files.warn_if_dark(highest)
+    if skipped:
+        warning = SkippedFiles(skipped, len(names) + len(skipped), source)
+        expected = f"`{argument}` must be an image that can be read"
+        require(names, f"{expected}. {warning.short}")
+        warnings.warn(warning, stacklevel=4)

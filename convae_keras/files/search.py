@@ -3,29 +3,23 @@
 import itertools
 import json
 import os
-import warnings
 
 import numpy as np
-from tqdm import tqdm
 
 from convae_keras import untrusted
 from convae_keras.data import image_files
-from convae_keras.data.image_files import FITS, SkippedFiles, in_threads, read_image
+from convae_keras.data.image_files import FITS
 from convae_keras.features import encode_batches, feature_model, nearest
 from convae_keras.files import results
+from convae_keras.files.batches import batches_of_model
 from convae_keras.saving import atomic_write, fingerprint, locked
 from convae_keras.validation import (
     as_path,
     check_limit,
-    format_shape,
     is_int,
     plain,
-    reason,
     require,
 )
-
-# Images read and encoded at once.
-BATCH_SIZE = 256
 
 # The settings in a file of features. Earlier versions wrote neither of the last two.
 ABOUT = {"model": str, "layer": (str, None), "pooling": (str, None), "fit": str}
@@ -174,40 +168,8 @@ def _encode(model, source, argument, layer, pooling, fit, **decoding):
 
     `argument` is what `source` is called in error messages.
     """
-    folder, paths, skipped = image_files.images_in(source)
-    require(fit in FITS, f"`fit` must be one of {[*FITS]}. Received: {fit!r}")
-    image_files.check_decoding(**decoding)
-    shape, names, highest = model.input_shape[1:], [], []
-    valid = None not in shape and image_files.mode_of(shape[-1]) is not None
-    expected = "`model` must take grayscale or RGB images of one size"
-    require(valid, f"{expected}. Received: a model of {format_shape(shape)}")
-    decoding |= {"fit": fit}
-    batches = _batches(shape, folder, paths, decoding, names, skipped, highest)
+    names, skipped = [], {}
+    options = {"fit": fit, **decoding}
+    batches = batches_of_model(model, source, argument, names, skipped, **options)
     features = [*encode_batches(model, batches, layer, pooling)]
-    image_files.warn_if_dark(highest)
-    if skipped:
-        warning = SkippedFiles(skipped, len(names) + len(skipped), source)
-        expected = f"`{argument}` must be an image that can be read"
-        require(names, f"{expected}. {warning.short}")
-        warnings.warn(warning, stacklevel=3)
     return np.concatenate(features).astype("float32"), names, skipped
-
-
-def _batches(shape, folder, paths, options, names, skipped, highest):
-    """Yields batches of uint8 images; fills the last three arguments meanwhile."""
-    mode = image_files.mode_of(shape[2])
-
-    def read(path):
-        return read_image(folder / path, shape[:2], mode, **options)
-
-    starts = range(0, len(paths), BATCH_SIZE)
-    for start in tqdm(starts, "encoding", disable=len(starts) < 8):
-        batch = paths[start : start + BATCH_SIZE]
-        read_now = dict(zip(batch, in_threads(read, batch, "reading"), strict=True))
-        failed = {p: r for p, r in read_now.items() if isinstance(r, Exception)}
-        skipped |= {p: reason(error) for p, error in failed.items()}
-        images = {p: pair for p, pair in read_now.items() if p not in failed}
-        names += images
-        highest += [high for _, high in images.values() if high is not None]
-        if images:
-            yield np.stack([x for x, _ in images.values()])

@@ -370,12 +370,40 @@ def test_generate(thousand, monkeypatch, capsys):
 
 
 @pytest.mark.static
-def test_one_image_is_too_few_to_sample_from(tmp_path, capsys):
+def test_anomalies(thousand, capsys):
+    arguments = f"--data {thousand} --epochs 1 --out usual --json"
+    command = ["train", "--task", "anomaly", *arguments.split()]
+    assert main(command) == 0
+    before = Path("usual/detector.keras").read_bytes()
+    assert main(command) == 0  # nothing is fitted again
+    assert Path("usual/detector.keras").read_bytes() == before
+    Path("in").mkdir()
+    for i in range(3):
+        Image.new("L", (28, 28), 120 * i).save(f"in/{i}.png")
+    capsys.readouterr()
+    assert main("anomalies usual in out --rate 0.1 --json".split()) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "2 of 3 images are unusual" in lines
+    summary = json.loads(lines[-1])
+    assert {row["name"] for row in summary["anomalies"]} == {"1.png", "2.png"}
+    assert len(Path("out/scores.csv").read_text().splitlines()) == 4
+    assert len([*Path("out/maps").iterdir()]) == 3
+    assert main("anomalies usual in other --rate 0.00001".split()) == 2
+    assert "`rate` must be at least" in complaint(capsys)
+    assert main("anomalies reference in other".split()) == 2
+    assert "a model trained with --task anomaly" in complaint(capsys)
+    assert not Path("other").exists()
+
+
+@pytest.mark.static
+@pytest.mark.parametrize(("task", "least"), [("generate", 2), ("anomaly", 6)])
+def test_too_few_images(task, least, tmp_path, capsys):
     for i in range(3):
         Image.new("L", (16, 16), 80 * i).save(tmp_path / f"{i}.png")
-    command = ["train", "--task", "generate", "--data", str(tmp_path), "--out", "new"]
+    command = ["train", "--task", task, "--data", str(tmp_path), "--out", "new"]
     assert main(command) == 2
-    assert "must have 2 training images with --task generate" in complaint(capsys)
+    expected = f"must have at least {least} training images with --task {task}"
+    assert expected in complaint(capsys)
     assert not Path("new").exists()
 
 

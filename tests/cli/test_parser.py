@@ -54,6 +54,7 @@ def test_help_needs_no_keras(verb):
         ("train --task compress --preset keras", "`--preset` cannot be used"),
         ("generate generator a.png --count 0", "`--count` must be at least 1"),
         ("generate generator a.png --seed -1", "`--seed` must be from 0 to"),
+        ("anomalies reference in out --rate 2", "`--rate` must be between 0 and 1"),
         ("evaluate nowhere", "RUN must be a run folder"),
         ("apply denoiser missing.png out.png", "No such file or folder: missing.png"),
         ("search reference missing query.png", "No such file or folder: missing"),

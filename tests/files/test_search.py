@@ -15,6 +15,7 @@ from PIL import Image
 
 from convae_keras.data import image_files as files
 from convae_keras.features import encode
+from convae_keras.files import batches
 from convae_keras.files import search as module
 from convae_keras.files.search import encode_files, load_features, search
 from convae_keras.models import conv_autoencoder
@@ -58,7 +59,7 @@ def folder(pixels, tmp_path):
 def test_the_file_holds_what_encode_gives(
     batch_size, model, pixels, folder, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(module, "BATCH_SIZE", batch_size)
+    monkeypatch.setattr(batches, "BATCH_SIZE", batch_size)
     path = tmp_path / "on the way/features.npz"
     names, skipped = encode_files(model, folder, path)
     order = [*(f"{i}.png" for i in range(5)), "below/5.png", "below/6.png"]
@@ -131,9 +132,9 @@ def test_only_broken_images(model, tmp_path):
 @pytest.mark.static
 def test_memory_does_not_grow_with_the_images(folder, tmp_path, monkeypatch):
     """Fifty times as many: only names and features are kept."""
-    monkeypatch.setattr(module, "BATCH_SIZE", 12)
+    monkeypatch.setattr(batches, "BATCH_SIZE", 12)
     model, image = network(size=(54, 72)), np.zeros((54, 72, 1), "uint8")
-    monkeypatch.setattr(module, "read_image", lambda *_, **__: (image, None))
+    monkeypatch.setattr(batches, "read_image", lambda *_, **__: (image, None))
     path = tmp_path / "features.npz"
     peaks = []
     for count in (600, 12, 600):  # the first run allocates what is kept
@@ -175,7 +176,7 @@ def test_an_interrupted_write_leaves_what_was_there(
 
 def test_a_destination_that_cannot_be_written(model, folder, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    monkeypatch.setattr(module, "in_threads", lambda *_: pytest.fail("long work"))
+    monkeypatch.setattr(batches, "in_threads", lambda *_: pytest.fail("long work"))
     with pytest.raises(ValueError, match="Cannot write to '.*': permission denied"):
         encode_files(model, folder, tmp_path / "on the way/features.npz")
 
@@ -201,7 +202,7 @@ def test_bad_input(
     (tmp_path / "folder.npz").mkdir()
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.rglob("*"))
-    monkeypatch.setattr(module, "in_threads", lambda *_: pytest.fail("long work"))
+    monkeypatch.setattr(batches, "in_threads", lambda *_: pytest.fail("long work"))
     with pytest.raises(ValueError, match=said):
         encode_files(model, source, destination, **options)
     assert sorted(tmp_path.rglob("*")) == before

@@ -1,0 +1,121 @@
+"""Anomalies among image files: a table of scores, and a map for each image."""
+
+import csv
+import functools
+import io
+
+from convae_keras.anomaly import detect, is_detector
+from convae_keras.files import results
+from convae_keras.files.batches import batches_of_model
+from convae_keras.files.pictures import picture_bytes
+from convae_keras.plotting import draw_map
+from convae_keras.saving import locked
+from convae_keras.validation import as_path, is_number, require
+
+TABLE, MAPS = "scores.csv", "maps"
+COLUMNS = ("name", "score", "p_value", "anomaly")
+
+
+def find_anomalies(
+    detector,
+    source,
+    destination,
+    rate=0.01,
+    *,
+    fit="crop",
+    overwrite=False,
+    white=None,
+    background=None,
+):
+    """Writes how unusual image files are, and where.
+
+    The folder gets `scores.csv`, the most unusual image first, with the columns
+    `name`, `score`, `p_value` and `anomaly` (1 or 0); and in `maps/` a PNG file an
+    image: the image as the detector sees it, in gray, with the unusual places in red.
+    The scale is the same for all: from the map's value 1, where red begins, which is
+    rare in normal images, to 2. All are written, or none; what exists and is the same
+    is left as it is.
+
+    Args:
+        detector: `keras.Model`, as `anomaly_detector` builds it.
+        source: path of an image or a folder.
+        destination: path of a folder outside `source`.
+        rate: float in (0, 1), the share of normal images that may be called
+            anomalies: those whose p-value is at most `rate`.
+        fit, white, background: as in `read_folder`.
+        overwrite: bool, whether existing files may be replaced.
+
+    Returns:
+        `(rows, skipped)`: list of dicts, the lines of the table; dict from the path
+        of each file that could not be read to the reason. A warning names them.
+
+    Raises:
+        ValueError: before any work, for another model, nothing to read, a `rate` that
+            no image can reach, or a destination that cannot be written; if no image
+            could be read, or other files exist there.
+        OSError: if the disk is full.
+    """
+    source, destination = as_path(source, "source"), as_path(destination, "destination")
+    check_detector(detector, rate)
+    expected = "`destination` must be a folder"
+    require(not destination.is_file(), f"{expected}. Received: '{destination}'")
+    inside = source.resolve() in [destination.resolve(), *destination.resolve().parents]
+    expected = f"`destination` must be outside `source`, '{source}'"
+    require(not inside, f"{expected}. Received: '{destination}'")
+    results.check_writable(destination / TABLE)
+    options = {"fit": fit, "white": white, "background": background}
+    with locked(destination):
+        rows, pictures, skipped = _detect(detector, source, rate, options)
+        names = [row["name"] for row in rows]
+        paths, unwritable = results.paths_inside(destination / MAPS, names)
+        order = sorted(range(len(rows)), key=lambda i: -rows[i]["score"])
+        rows = [rows[i] for i in order]
+        contents = functools.partial(_contents, rows, pictures)
+        paths = [destination / TABLE, *paths]
+        _, kept, errors = results.write_files(paths, contents, overwrite, False)
+        for error in errors.values():
+            raise error
+    results.warn_of_kept(kept, len(paths), destination)
+    return rows, skipped | unwritable
+
+
+def check_detector(detector, rate):
+    """Raises a ` для` if images cannot be judged at this rate."""
+    expected = "`detector` must be a model that `anomaly_detector` built"
+    require(is_detector(detector), f"{expected}. Received: {detector!r}")
+    message = f"`rate` must be a number between 0 and 1. Received: {rate!r}"
+    require(is_number(rate) and 0 < rate < 1, message)
+    count = detector.get_layer("p_value").count
+    least = 1 / (count + 1)
+    expected = f"`rate` must be at least {least:.3g} with {count} validation images"
+    require(rate >= least, f"{expected}. Received: {rate}")
+
+
+def _detect(detector, source, rate, options):
+    """Returns a row and a picture for each image, and what was skipped."""
+    names, skipped, rows, pictures = [], {}, [], []
+    for x in batches_of_model(detector, source, "source", names, skipped, **options):
+        found = detect(detector, x)
+        drawn = draw_map(x, found["map"])
+        for i, name in enumerate(names[len(rows) :]):
+            score, p_value = (float(found[key][i]) for key in ("score", "p_value"))
+            row = {"name": name, "score": score, "p_value": p_value}
+            # What float32 has rounded must not decide.
+            rows.append(row | {"anomaly": int(p_value <= rate * (1 + 1e-5))})
+            pictures.append(picture_bytes(drawn[i], None, {}, ".png"))
+    return rows, pictures, skipped
+
+
+def _contents(rows, pictures, indices):
+    for i in indices:
+        yield i, _table(rows) if i == 0 else pictures[i - 1]
+
+
+def _table(rows):
+    text = io.StringIO(newline="")
+    table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
+    table.writeheader()
+    for row in rows:
+        numbers = {key: f"{row[key]:.6g}" for key in ("score", "p_value")}
+        table.writerow(row | numbers)
+    return text.getvalue().encode("utf-8", "surrogateescape")
