@@ -183,14 +183,15 @@ def anomalies(arguments):
     options = {name: getattr(arguments, name) for name in names}
     options |= _decoding(arguments)
     paths = arguments.input, arguments.output
-    rows, skipped = find_anomalies(detector, *paths, **options)
+    rows, rate, skipped = find_anomalies(detector, *paths, **options)
     found = [row for row in rows if row["anomaly"]]
     for row in found[:10]:
         print(f"{row['score']:8.3f}  p = {row['p_value']:.3g}  {row['name']}")
     more = "" if len(found) <= 10 else f", the first 10 above; all in {TABLE}"
-    print(f"{len(found)} of {len(rows)} images are unusual{more}")
+    print(f"{len(found)} of {len(rows)} images are unusual, p ≤ {rate:.3g}{more}")
     print(f"Scores and maps are in {arguments.output}")
-    return {"images": len(rows), "anomalies": found, "skipped": skipped}
+    summary = {"images": len(rows), "rate": rate, "anomalies": found}
+    return summary | {"skipped": skipped}
 
 
 def info(arguments):

@@ -179,8 +179,8 @@ def _anomalies(add):
     add("input", metavar="INPUT", help="image, or folder of images")
     output = "folder to write: scores.csv, and maps of the unusual places"
     add("output", metavar="OUTPUT", help=output)
-    rate = "share of normal images that may be called anomalies (default: 0.01)"
-    add("--rate", type=float, default=0.01, help=rate)
+    rate = "share of normal images that may be called anomalies (default: 0.01, or "
+    add("--rate", type=float, help=f"{rate}the least that their number allows)")
     add("--fit", choices=FITS, default="crop", help="to the model's input size")
     _decoding_flags(add)
     _write_flags(add)
@@ -265,9 +265,9 @@ def check(arguments):
     require(limit is None or limit > 0, f"{expected}. Received: {limit}")
     count = given.get("count", 1)
     require(count > 0, f"`--count` must be at least 1. Received: {count}")
-    rate = given.get("rate", 0.5)
+    rate = given.get("rate")
     message = f"`--rate` must be between 0 and 1. Received: {rate}"
-    require(0 < rate < 1, message)
+    require(rate is None or 0 < rate < 1, message)
     if arguments.verb == "generate":
         expected, seed = f"`--seed` must be from 0 to {MAX_SEED}", arguments.seed
         require(0 <= seed <= MAX_SEED, f"{expected}. Received: {seed}")

@@ -15,12 +15,15 @@ from convae_keras.validation import as_path, is_number, require
 TABLE, MAPS = "scores.csv", "maps"
 COLUMNS = ("name", "score", "p_value", "anomaly")
 
+# The share of normal images that may be called anomalies, if there are enough.
+RATE = 0.01
+
 
 def find_anomalies(
     detector,
     source,
     destination,
-    rate=0.01,
+    rate=None,
     *,
     fit="crop",
     overwrite=False,
@@ -41,13 +44,15 @@ def find_anomalies(
         source: path of an image or a folder.
         destination: path of a folder outside `source`.
         rate: float in (0, 1), the share of normal images that may be called
-            anomalies: those whose p-value is at most `rate`.
+            anomalies: those whose p-value is at most `rate`. None for 0.01, or the
+            least that the number of validation images allows.
         fit, white, background: as in `read_folder`.
         overwrite: bool, whether existing files may be replaced.
 
     Returns:
-        `(rows, skipped)`: list of dicts, the lines of the table; dict from the path
-        of each file that could not be read to the reason. A warning names them.
+        `(rows, rate, skipped)`: list of dicts, the lines of the table; float; dict
+        from the path of each file that could not be read to the reason. A warning
+        names them.
 
     Raises:
         ValueError: before any work, for another model, nothing to read, a `rate` that
@@ -56,7 +61,7 @@ def find_anomalies(
         OSError: if the disk is full.
     """
     source, destination = as_path(source, "source"), as_path(destination, "destination")
-    check_detector(detector, rate)
+    rate = checked_rate(detector, rate)
     expected = "`destination` must be a folder"
     require(not destination.is_file(), f"{expected}. Received: '{destination}'")
     inside = source.resolve() in [destination.resolve(), *destination.resolve().parents]
@@ -76,19 +81,21 @@ def find_anomalies(
         for error in errors.values():
             raise error
     results.warn_of_kept(kept, len(paths), destination)
-    return rows, skipped | unwritable
+    return rows, rate, skipped | unwritable
 
 
-def check_detector(detector, rate):
-    """Raises a ` для` if images cannot be judged at this rate."""
+def checked_rate(detector, rate):
+    """Returns the rate, or its default; raises an error if no image can reach it."""
     expected = "`detector` must be a model that `anomaly_detector` built"
     require(is_detector(detector), f"{expected}. Received: {detector!r}")
-    message = f"`rate` must be a number between 0 and 1. Received: {rate!r}"
-    require(is_number(rate) and 0 < rate < 1, message)
     count = detector.get_layer("p_value").count
     least = 1 / (count + 1)
+    rate = max(least, RATE) if rate is None else rate
+    message = f"`rate` must be a number between 0 and 1. Received: {rate!r}"
+    require(is_number(rate) and 0 < rate < 1, message)
     expected = f"`rate` must be at least {least:.3g} with {count} validation images"
     require(rate >= least, f"{expected}. Received: {rate}")
+    return rate
 
 
 def _detect(detector, source, rate, options):

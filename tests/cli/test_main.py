@@ -383,7 +383,7 @@ def test_anomalies(thousand, capsys):
     capsys.readouterr()
     assert main("anomalies usual in out --rate 0.1 --json".split()) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert "2 of 3 images are unusual" in lines
+    assert "2 of 3 images are unusual, p ≤ 0.1" in lines
     summary = json.loads(lines[-1])
     assert {row["name"] for row in summary["anomalies"]} == {"1.png", "2.png"}
     assert len(Path("out/scores.csv").read_text().splitlines()) == 4

@@ -40,7 +40,7 @@ def folder(tmp_path):
 
 def test_a_table_and_a_map_an_image(detector, folder, tmp_path):
     source, x = folder
-    rows, skipped = find_anomalies(detector, source, tmp_path / "out", 0.03)
+    rows, _, skipped = find_anomalies(detector, source, tmp_path / "out", 0.03)
     assert not skipped and [row["name"] for row in rows if row["anomaly"]] == [
         "line/e.png"
     ]
@@ -75,16 +75,17 @@ def test_the_same_again_is_left_and_another_refused(detector, folder, tmp_path):
 def test_files_that_are_no_images_are_named(detector, folder, tmp_path):
     (folder[0] / "b.png").write_bytes(b"no image")
     with pytest.warns(UserWarning, match="b.png"):
-        rows, skipped = find_anomalies(detector, folder[0], tmp_path / "out", 0.03)
+        rows, _, skipped = find_anomalies(detector, folder[0], tmp_path / "out", 0.03)
     assert len(rows) == 4 and [*skipped] == ["b.png"]
     assert len([*(tmp_path / "out" / "maps").rglob("*.png")]) == 4
 
 
 def test_one_image(detector, folder, tmp_path):
-    rows, _ = find_anomalies(
-        detector, folder[0] / "line" / "e.png", tmp_path / "out", 0.03
+    rows, rate, _ = find_anomalies(
+        detector, folder[0] / "line" / "e.png", tmp_path / "out"
     )
     assert [row["name"] for row in rows] == ["e.png"]
+    assert rate == 0.02  # of 49 validation images no smaller one can be reached
 
 
 @pytest.mark.static
