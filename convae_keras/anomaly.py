@@ -50,7 +50,7 @@ class NeighborDistance(layers.Layer):
     """
 
     def __init__(self, count, neighbors, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(**{"dtype": "float32", **kwargs})
         expected = f"`neighbors` must be an int from 1 to `count`, {count!r}"
         fits = is_int(count, 1) and is_int(neighbors, 1) and neighbors <= count
         require(fits, f"{expected}. Received: {neighbors!r}")
@@ -91,7 +91,7 @@ class LocalDistance(layers.Layer):
     """
 
     def __init__(self, window=WINDOW, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(**{"dtype": "float32", **kwargs})
         fits = is_number(window) and 0 < window <= 32
         message = f"`window` must be above 0 and at most 32. Received: {window!r}"
         require(fits, message)
@@ -188,7 +188,7 @@ class PValue(layers.Layer):
     """
 
     def __init__(self, count, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(**{"dtype": "float32", **kwargs})
         require(
             is_int(count, 1), f"`count` must be a positive int. Received: {count!r}"
         )

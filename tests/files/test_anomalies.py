@@ -11,12 +11,13 @@ from convae_keras.files.anomalies import find_anomalies
 from convae_keras.models import conv_autoencoder
 from convae_keras.plotting import draw_map
 
-TINY = {"filters": (4,), "code_filters": (), "latent_dim": 3, "seed": 0}
+TINY = {"filters": (16,), "code_filters": (), "latent_dim": 3, "seed": 0}
 
 
 def drawn(count, upright=True, seed=0):
-    """uint8 images of lines in one direction."""
-    lines = np.random.RandomState(seed).randint(0, 256, (count, 1, 12, 1))
+    """uint8 images of the same lines, each a little different."""
+    lines = np.random.RandomState(9).randint(20, 236, (1, 1, 12, 1))
+    lines = lines + np.random.RandomState(seed).randint(-20, 21, (count, 1, 12, 1))
     x = np.repeat(lines, 12, axis=1).astype("uint8")
     return x if upright else x.swapaxes(1, 2)
 
