@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from convae_keras.data.sources import is_official
+from convae_keras.data.sources import is_fashion_mnist, is_official
 from convae_keras.saving import load_model, read_json, write_json
 from convae_keras.validation import require
 
@@ -131,7 +131,8 @@ def record(name, metrics, *, images, seeds, folder=RESULTS):
     """Records a notebook's headline numbers.
 
     Writes `folder/name.json` in a full run on the full official data, if
-    `folder` exists; otherwise nothing is written.
+    `folder` exists, and `folder/sweeps/name_fashion_mnist.json` in one on
+    Fashion-MNIST; otherwise nothing is written.
 
     Args:
         name: str, the name of the entry, such as `"training"`.
@@ -152,9 +153,11 @@ def record(name, metrics, *, images, seeds, folder=RESULTS):
         mean, std = float(f"{np.mean(values):.6g}"), float(f"{np.std(values):.3g}")
         metric = {"mean": mean, "std": std, "tolerance": tolerance}
         entry["metrics"][key] = metric | {"runs": len(values)}
-    official = mode() == "full" and is_official(images)
-    if official and Path(folder).is_dir():
-        write_json(Path(folder) / f"{name}.json", entry)
+    if mode() == "full" and Path(folder).is_dir():
+        if is_official(images):
+            write_json(Path(folder) / f"{name}.json", entry)
+        elif is_fashion_mnist(images):
+            write_json(Path(folder) / "sweeps" / f"{name}_fashion_mnist.json", entry)
     return entry
 
 

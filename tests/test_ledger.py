@@ -165,6 +165,15 @@ def test_a_full_run_is_recorded(official, set_mode, tmp_path):
     assert made["metrics"] == {"mse": expected}
 
 
+def test_fashion_mnist_is_recorded_elsewhere(digits, set_mode, tmp_path, monkeypatch):
+    monkeypatch.setattr(sources, "FASHION_MNIST_FINGERPRINT", digits.fingerprint)
+    set_mode("full")
+    (tmp_path / "sweeps").mkdir()
+    made = record("anomaly", METRICS, images=digits, seeds=[0], folder=tmp_path)
+    text = (tmp_path / "sweeps/anomaly_fashion_mnist.json").read_text(encoding="utf-8")
+    assert json.loads(text) == made and not list(tmp_path.glob("*.json"))
+
+
 @pytest.mark.parametrize("name", ["check", "lesson"])
 def test_other_modes_are_not_recorded(name, official, set_mode, tmp_path):
     set_mode(name)

@@ -32,8 +32,10 @@ CLASS_NAMES = {
     "photographs": "",
 }
 
-# `Images.fingerprint` of the 70,000 digits, split 55,000 : 5,000 : 10,000.
+# `Images.fingerprint` of the 70,000 digits, split 55,000 : 5,000 : 10,000, and of
+# as many pictures of clothes.
 MNIST_FINGERPRINT = "cd82bedabf9f35dd"
+FASHION_MNIST_FINGERPRINT = "dd77abfd5e04844a"
 
 # Seconds to wait for a server before a download counts as failed.
 DOWNLOAD_TIMEOUT = 10
@@ -216,6 +218,11 @@ def is_official(images):
         bool.
     """
     return images.fingerprint == MNIST_FINGERPRINT
+
+
+def is_fashion_mnist(images):
+    """Returns whether these are all of Fashion-MNIST, as `is_official` of MNIST."""
+    return images.fingerprint == FASHION_MNIST_FINGERPRINT
 
 
 def _keras_set(name):
