@@ -177,10 +177,9 @@ def _anomalies(add):
     """Find unusual images with a model trained with --task anomaly."""
     _run_flag(add)
     add("input", metavar="INPUT", help="image, or folder of images")
-    output = "folder to write: scores.csv, and maps of the unusual places"
-    add("output", metavar="OUTPUT", help=output)
-    rate = "share of normal images that may be called anomalies (default: 0.01, or "
-    add("--rate", type=float, help=f"{rate}the least that their number allows)")
+    add("output", metavar="OUTPUT", help="folder for scores.csv, and maps of places")
+    rate = "share of normal images that may be called anomalies (default: 0.01 or more)"
+    add("--rate", type=float, help=rate)
     add("--fit", choices=FITS, default="crop", help="to the model's input size")
     _decoding_flags(add)
     _write_flags(add)

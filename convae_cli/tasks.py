@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
-from convae_cli import defaults, finish
+from convae_cli import defaults, finish, networks
 from convae_cli.checks import require
 from convae_cli.data import is_folder
 
@@ -60,43 +60,6 @@ def _affine(arguments, image_shape):
 
 def _scale(arguments):
     return 2 if arguments.scale is None else arguments.scale
-
-
-def _network(arguments, images, corrupt):
-    """A restorer of images of any size, or an autoencoder with a code."""
-    from convae_keras import block_autoencoder, conv_autoencoder
-    from convae_keras.evaluation import model_inputs
-    from convae_keras.pipelines import to_float
-    from convae_keras.restorers import restorer
-
-    latent_dim = arguments.latent_dim
-    if arguments.preset == "restorer":
-        require(latent_dim is None, "`--latent-dim` cannot be used with a restorer.")
-        inputs = model_inputs(to_float(images.x_val[:1]), corrupt or images.inputs_val)
-        scale = images.image_shape[0] // inputs.shape[1]
-        shape = (None, None, inputs.shape[3])
-        return restorer(shape, scale=scale, residual=True, seed=arguments.seed)
-    switches = {"image_shape": images.image_shape, "seed": arguments.seed}
-    if arguments.preset == "photographs":
-        return block_autoencoder(latent_dim=latent_dim, **switches)
-    if latent_dim is None and arguments.preset == "reference":
-        latent_dim = defaults.latent_dim(images.image_shape)
-    switches |= {} if latent_dim is None else {"latent_dim": latent_dim}
-    return conv_autoencoder(arguments.preset, **switches)
-
-
-def _network_of_several(least, arguments, images, corrupt):
-    """The network, unless there are fewer training images than the task needs."""
-    count = len(images.x_train)
-    expected = f"`--data` must have at least {least} training images with --task"
-    require(count >= least, f"{expected} {arguments.task}. Received: {count}")
-    return _network(arguments, images, corrupt)
-
-
-def _network_defaults(arguments):
-    own = {"restorer": {"learning_rate": 0.002, "loss": "mae"}}
-    own["photographs"] = {"learning_rate": 0.002, "batch_size": 8}
-    return own.get(arguments.preset, {})
 
 
 def _codec(arguments, images, corrupt):
@@ -161,8 +124,8 @@ class Task:
     scale: Callable = lambda arguments: 1
     corruption: Callable = lambda arguments, image_shape: None
     undoes: str | None = None
-    build: Callable = _network
-    defaults: Callable = _network_defaults
+    build: Callable = networks.network
+    defaults: Callable = networks.network_defaults
     finish: Callable = lambda run, model, images: None
     scores: Callable = _scores
 
@@ -198,14 +161,14 @@ _TASKS = (
         "anomaly",
         "reconstruct normal images; the model finds those that are unlike them",
         preset=defaults.preset,
-        build=partial(_network_of_several, 6),
+        build=partial(networks.network_of_several, 6),
         finish=finish.fit_detector,
     ),
     Task(
         "generate",
         "reconstruct, then learn to draw codes; the model draws new images",
         presets=("reference",),
-        build=partial(_network_of_several, 2),
+        build=partial(networks.network_of_several, 2),
         finish=finish.fit_generator,
     ),
     Task(

@@ -189,9 +189,8 @@ class PValue(layers.Layer):
 
     def __init__(self, count, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})
-        require(
-            is_int(count, 1), f"`count` must be a positive int. Received: {count!r}"
-        )
+        message = f"`count` must be a positive int. Received: {count!r}"
+        require(is_int(count, 1), message)
         self.count = count
 
     def build(self, input_shape):
@@ -254,11 +253,14 @@ def anomaly_detector(
     >>> x = np.random.RandomState(0).rand(30, 28, 28, 1)
     >>> detector = anomaly_detector(conv_autoencoder(), x[:20], x[20:])
     >>> {key: each.shape for key, each in detect(detector, x).items()}
-    {'map': (30, 28, 28), 'p_value': (30,), 'score': (30,)}
+    {'score': (30,), 'map': (30, 28, 28), 'p_value': (30,)}
     """
     for name, value in {"neighbors": neighbors, "dimensions": dimensions}.items():
         message = f"`{name}` must be a positive int. Received: {value!r}"
         require(is_int(value, 1), message)
+    expected = "`autoencoder` must have an `encoder`, as `conv_autoencoder` builds it"
+    is_one = hasattr(autoencoder, "encoder")
+    require(is_one, f"{expected}. Received: {autoencoder!r}")
     low_high, expected = pixel_range(autoencoder), "`autoencoder` must work in (0, 1)"
     require(low_high == (0, 1), f"{expected}. Received: {low_high}")
     x_train, x_val = check_images(x_train, "x_train"), check_images(x_val, "x_val")

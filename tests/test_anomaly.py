@@ -14,6 +14,7 @@ from convae_keras.anomaly import (
     is_detector,
 )
 from convae_keras.models import conv_autoencoder
+from convae_keras.restorers import restorer
 from convae_keras.saving import load_model
 
 TINY = {"filters": (4,), "code_filters": (), "seed": 0}
@@ -143,6 +144,12 @@ def test_refused(change, message):
     autoencoder = conv_autoencoder(image_shape=(12, 10, 1), latent_dim=3, **switches)
     with pytest.raises(ValueError, match=message):
         anomaly_detector(autoencoder, **given)
+
+
+@pytest.mark.static
+def test_a_network_without_a_code():
+    with pytest.raises(ValueError, match="`autoencoder` must have an `encoder`"):
+        anomaly_detector(restorer(filters=(4, 8)), stripes(9), stripes(3))
 
 
 @pytest.mark.static
