@@ -172,7 +172,7 @@ def _generate(add):
     _write_flags(add)
 
 
-@_verb("convae anomalies runs/parts pictures/ found/ --rate 0.01")
+@_verb("convae anomalies runs/parts pictures/ found/ --rate 0.01", RESUME)
 def _anomalies(add):
     """Find unusual images with a model trained with --task anomaly."""
     _run_flag(add)

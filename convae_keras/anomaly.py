@@ -11,7 +11,7 @@ from convae_keras.features import encode, feature_model
 from convae_keras.keras_settings import standard_settings
 from convae_keras.models import pixel_range
 from convae_keras.pipelines import to_float
-from convae_keras.validation import check_images, is_int, is_number, require
+from convae_keras.validation import check_input, is_int, is_number, require
 
 # Training images that a detector is fitted to, at most; their features are kept in it.
 MOST_IMAGES = 5000
@@ -25,8 +25,8 @@ BATCH_SIZE = 100
 # The share of validation images in whose map no place is above 1.
 USUAL = 0.9
 
-# The power of their standard deviation that principal components are divided by;
-# chosen with made-up anomalies in notebook 10. 1 would whiten them.
+# The power of their standard deviation that principal components are divided by; 1
+# would whiten them. Of 0, 1/4 and 1 the best for notebook 10's made-up anomalies.
 WHITENING = 0.25
 
 # Standard deviation of the window that local statistics are averaged in, in pixels.
@@ -263,11 +263,8 @@ def anomaly_detector(
     require(is_one, f"{expected}. Received: {autoencoder!r}")
     low_high, expected = pixel_range(autoencoder), "`autoencoder` must work in (0, 1)"
     require(low_high == (0, 1), f"{expected}. Received: {low_high}")
-    x_train, x_val = check_images(x_train, "x_train"), check_images(x_val, "x_val")
-    shape = autoencoder.input_shape[1:]
-    for name, x in {"x_train": x_train, "x_val": x_val}.items():
-        fits = all(a in (None, b) for a, b in zip(shape, x.shape[1:], strict=True))
-        require(fits, f"`{name}` must be images of {shape}. Received: {x.shape[1:]}")
+    x_train = check_input(autoencoder, x_train, "x_train")
+    x_val = check_input(autoencoder, x_val, "x_val")
     least = max(2, neighbors + 1)
     expected = f"`x_train` must be at least {least} images"
     require(len(x_train) >= least, f"{expected}. Received: {len(x_train)}")
@@ -342,7 +339,5 @@ def detect(detector, x):
     Raises:
         ValueError: for arrays that are not images, or not of that size.
     """
-    x, shape = check_images(x), detector.input_shape[1:]
-    fits = all(a in (None, b) for a, b in zip(shape, x.shape[1:], strict=True))
-    require(fits, f"`x` must be images of {shape}. Received: {x.shape[1:]}")
-    return detector.predict(to_float(x), batch_size=BATCH_SIZE, verbose=0)
+    x = to_float(check_input(detector, x))
+    return detector.predict(x, batch_size=BATCH_SIZE, verbose=0)

@@ -10,7 +10,7 @@ from sklearn.neighbors import NearestNeighbors
 from convae_keras.keras_settings import standard_settings
 from convae_keras.models import pixel_range
 from convae_keras.pipelines import to_float
-from convae_keras.validation import check_images, is_int, plain, require
+from convae_keras.validation import check_input, is_int, plain, require
 
 POOLS = {"average": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
 
@@ -79,9 +79,7 @@ def encode(model, x, layer=None, pooling=None, batch_size=256):
     >>> encode(autoencoder, np.zeros((5, 28, 28), "uint8")).shape
     (5, 32)
     """
-    x, shape = check_images(x), model.input_shape[1:]
-    fits = all(a in (None, b) for a, b in zip(shape, x.shape[1:], strict=True))
-    require(fits, f"`x` must be images of {shape}. Received: {x.shape[1:]}")
+    x = check_input(model, x)
     starts = range(0, len(x), batch_size)
     batches = (x[start : start + batch_size] for start in starts)
     return np.concatenate([*encode_batches(model, batches, layer, pooling)])

@@ -207,6 +207,25 @@ def check_images(x, name="x"):
     return _as_floats(x, name) if x.dtype.kind == "f" else _as_bytes(x, name)
 
 
+def check_input(model, x, name="x"):
+    """Validates images that a model is to take.
+
+    Args:
+        model: `keras.Model` of images.
+        x, name: as in `check_images`.
+
+    Returns:
+        As `check_images`.
+
+    Raises:
+        ValueError: as `check_images`, or for images of another size.
+    """
+    x, shape = check_images(x, name), model.input_shape[1:]
+    fits = all(a in (None, b) for a, b in zip(shape, x.shape[1:], strict=True))
+    require(fits, f"`{name}` must be images of {shape}. Received: {x.shape[1:]}")
+    return x
+
+
 def _as_bytes(x, name):
     """Returns integers in [0, 255], and bools, as uint8."""
     expected = f"`{name}` must be uint8 in [0, 255] or float in [0, 1]"

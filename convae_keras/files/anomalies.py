@@ -36,8 +36,9 @@ def find_anomalies(
     `name`, `score`, `p_value` and `anomaly` (1 or 0); and in `maps/` a PNG file an
     image: the image as the detector sees it, in gray, with the unusual places in red.
     The scale is the same for all: from the map's value 1, where red begins, which is
-    rare in normal images, to 2. All are written, or none; what exists and is the same
-    is left as it is.
+    rare in normal images, to 2. Files are written atomically, after all images have
+    been scored; what exists and is the same is left as it is, so that the same call
+    goes on where it was stopped.
 
     Args:
         detector: `keras.Model`, as `anomaly_detector` builds it.
