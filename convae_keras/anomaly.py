@@ -252,8 +252,9 @@ def anomaly_detector(
 
     >>> x = np.random.RandomState(0).rand(30, 28, 28, 1)
     >>> detector = anomaly_detector(conv_autoencoder(), x[:20], x[20:])
-    >>> {key: each.shape for key, each in detect(detector, x).items()}
-    {'score': (30,), 'map': (30, 28, 28), 'p_value': (30,)}
+    >>> found = detect(detector, x)
+    >>> found["score"].shape, found["p_value"].shape, found["map"].shape
+    ((30,), (30,), (30, 28, 28))
     """
     for name, value in {"neighbors": neighbors, "dimensions": dimensions}.items():
         message = f"`{name}` must be a positive int. Received: {value!r}"
