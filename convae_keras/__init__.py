@@ -8,8 +8,9 @@ from convae_keras.models import block_autoencoder, conv_autoencoder
 from convae_keras.pipelines import make_pipeline
 from convae_keras.pretrained import load_pretrained
 from convae_keras.runs import load_run
+from convae_keras.sequences import Sequences, sequence_autoencoder
 from convae_keras.training import train
 
-__all__ = ["Images", "block_autoencoder", "conv_autoencoder", "conv_codec"]
+__all__ = ["Images", "Sequences", "block_autoencoder", "conv_autoencoder", "conv_codec"]
 __all__ += ["load_images", "load_pretrained", "load_run", "make_pipeline"]
-__all__ += ["set_up_device", "train", "variational_autoencoder"]
+__all__ += ["sequence_autoencoder", "set_up_device", "train", "variational_autoencoder"]

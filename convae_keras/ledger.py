@@ -13,7 +13,7 @@ from convae_keras.saving import load_model, read_json, write_json
 from convae_keras.validation import require
 
 # Names of the data on which the course's claims must hold.
-COURSE_DATA = ("mnist", "mnist5k")
+COURSE_DATA = ("mnist", "mnist5k", "pressure")
 
 # Packages whose versions are recorded with a result.
 PACKAGES = ("keras", "tensorflow", "numpy", "scikit-learn", "scikit-image")

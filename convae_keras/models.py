@@ -74,7 +74,8 @@ def pixel_range(autoencoder):
     """
     if not isinstance(autoencoder, Autoencoder):
         return (0, 1)
-    last = getattr(autoencoder.decoder.get_layer("pixels"), "activation", None)
+    layers_by_name = {layer.name: layer for layer in autoencoder.decoder.layers}
+    last = getattr(layers_by_name.get("pixels"), "activation", None)
     return (-1, 1) if last is keras.activations.tanh else (0, 1)
 
 

@@ -31,7 +31,10 @@ STEPS_PER_EXECUTION = 8
 # Steps of a training below which such calls take longer to compile than they save.
 FEW_STEPS = 1000
 
-LOSSES = ("mse", "mae", "binary_crossentropy", "psnr")
+# A loss, and the last activation that it needs.
+LOSSES = {"mse": None, "mae": None, "psnr": None}
+LOSSES |= {"binary_crossentropy": keras.activations.sigmoid}
+LOSSES |= {"categorical_crossentropy": keras.activations.softmax}
 
 
 def warmup_cosine(learning_rate, steps):
@@ -68,7 +71,8 @@ def negative_psnr(y_true, y_pred):
         float32 tensor `(n,)`, in decibels.
     """
     y_true, y_pred = (keras.ops.cast(y, "float32") for y in (y_true, y_pred))
-    errors = keras.ops.mean(keras.ops.square(y_true - y_pred), axis=(1, 2, 3))
+    axes = tuple(range(1, len(y_true.shape)))
+    errors = keras.ops.mean(keras.ops.square(y_true - y_pred), axis=axes)
     return 10 * keras.ops.log10(errors + 1e-6)
 
 
@@ -107,16 +111,17 @@ def train(
     Args:
         autoencoder: functional `keras.Model` from images to images. It is
             compiled here.
-        images: `Images`, or one array of images, uint8 or float in [0, 1],
-            `(n, height, width, channels)`, whose last twelfth is used for
+        images: `Images`, `Sequences`, or one array of images, uint8 or float in
+            [0, 1], `(n, height, width, channels)`, whose last twelfth is used for
             validation.
         epochs: int.
         batch_size: int; None for 64 up to 10,000 parameters and 128 above.
         learning_rate: float, the maximum of the schedule; None for 0.03 up to
             10,000 parameters and 0.005 above.
-        loss: `"mse"`, `"mae"`, `"psnr"` (minus the PSNR in dB), or
-            `"binary_crossentropy"` for a model that ends in a sigmoid; None for
-            the last where it fits, and else the first.
+        loss: `"mse"`, `"mae"`, `"psnr"` (minus the PSNR in dB),
+            `"binary_crossentropy"` for a model that ends in a sigmoid, or
+            `"categorical_crossentropy"` for one that ends in a softmax; None for
+            the one of the last two that fits, and else the first.
         seed: int, for the order of the images, `corrupt` and `augment`.
         corrupt: `Corruption` of `convae_keras.corruption`, drawn anew in every
             epoch for training images, and the same in every epoch for
@@ -274,16 +279,17 @@ def checked_images(autoencoder, images, corrupt=None):
         expected = "`corrupt` must be None for images with inputs of their own"
         require(not has_inputs, f"{expected}. Received: {corrupt} and {images}")
         model_inputs = corrupt(model_inputs)
-    _check_shape("takes", autoencoder.input_shape[1:], model_inputs.shape[1:])
+    takes, returns = (f"{verb} {images.unit} of" for verb in ("takes", "returns"))
+    _check_shape(takes, autoencoder.input_shape[1:], model_inputs.shape[1:])
     output_shape = autoencoder.compute_output_shape(model_inputs.shape)[1:]
-    _check_shape("returns", output_shape, images.image_shape)
+    _check_shape(returns, output_shape, images.image_shape)
     return images
 
 
-def _check_shape(verb, expected, received):
+def _check_shape(does, expected, received):
     sizes = zip(expected, received, strict=False)
     fits = all(size in (None, other) for size, other in sizes)
-    message = f"The model {verb} images of shape {expected}. Received: {received}"
+    message = f"The model {does} shape {expected}. Received: {received}"
     require(fits and len(expected) == len(received), message)
 
 
@@ -296,7 +302,9 @@ def _settings(autoencoder, images, corrupt, options):
     small = autoencoder.count_params() <= 10_000
     defaults = {"learning_rate": 0.03 if small else 0.005}
     defaults |= {"batch_size": 64 if small else 128}
-    defaults |= {"loss": "binary_crossentropy" if _is_sigmoid(autoencoder) else "mse"}
+    last = _last_activation(autoencoder)
+    losses = [name for name, needed in LOSSES.items() if last and needed is last]
+    defaults |= {"loss": losses[0] if losses else "mse"}
     options = {k: defaults.get(k) if v is None else v for k, v in options.items()}
     options = {key: plain(value) for key, value in options.items()}
     _check_options(autoencoder, images, **options)
@@ -320,20 +328,21 @@ def _check_options(autoencoder, images, learning_rate, loss, seed, turn, **sizes
         require(is_int(size, 1), message)
     message = f"`learning_rate` must be positive. Received: {learning_rate!r}"
     require(is_number(learning_rate) and 0 < learning_rate < np.inf, message)
-    require(loss in LOSSES, f"`loss` must be one of {LOSSES}. Received: {loss!r}")
-    expected = "`loss='binary_crossentropy'` needs outputs in [0, 1]"
-    hint = "and this model does not end in a sigmoid. Use loss='mse'."
-    fits = loss != "binary_crossentropy" or _is_sigmoid(autoencoder)
-    require(fits, f"{expected}, {hint}")
+    known = isinstance(loss, str) and loss in LOSSES
+    require(known, f"`loss` must be one of {(*LOSSES,)}. Received: {loss!r}")
+    needed, last = LOSSES[loss], _last_activation(autoencoder)
+    ends = f"this model does not end in a {getattr(needed, '__name__', None)}"
+    hint = f"needs outputs in [0, 1], and {ends}. Use loss='mse'."
+    require(needed in (None, last), f"`loss={loss!r}` {hint}")
     require(is_int(seed), f"`seed` must be an int. Received: {seed!r}")
     check_augment(turn, images.image_shape)
 
 
-def _is_sigmoid(model):
-    """Whether the last layer with an activation, also in nested models, has it."""
+def _last_activation(model):
+    """Returns that of the last layer with one, also in nested models, or None."""
     for layer in reversed(model.layers):
         if isinstance(layer, keras.Model):
-            return _is_sigmoid(layer)
+            return _last_activation(layer)
         if hasattr(layer, "activation"):
-            return layer.activation is keras.activations.sigmoid
-    return False
+            return layer.activation
+    return None

@@ -36,6 +36,8 @@ CLASS_NAMES = {
 # as many pictures of clothes.
 MNIST_FINGERPRINT = "cd82bedabf9f35dd"
 FASHION_MNIST_FINGERPRINT = "dd77abfd5e04844a"
+# Of the `Sequences` of notebook 11.
+PRESSURE_FINGERPRINT = "1c99cd3af4b160dd"
 
 # Seconds to wait for a server before a download counts as failed.
 DOWNLOAD_TIMEOUT = 10
@@ -81,17 +83,22 @@ class Images:
     inputs_test: np.ndarray | None = None
     about: str = ""
 
+    # What `Sequences` replaces.
+    unit = "images"
+    check = staticmethod(check_images)
+
     def __post_init__(self):
         valid = {"class_names": tuple(self.class_names)}
         for split in SPLITS:
             x, y, inputs = (f"{kind}_{split}" for kind in ("x", "y", "inputs"))
-            valid[x] = check_images(getattr(self, x), x)
+            valid[x] = self.check(getattr(self, x), x)
             n = len(valid[x])
             valid[y] = _check_labels(getattr(self, y), n, y)
             if getattr(self, inputs) is not None:
-                valid[inputs] = check_images(getattr(self, inputs), inputs)
+                valid[inputs] = self.check(getattr(self, inputs), inputs)
                 count = len(valid[inputs])
-                require(count == n, f"`{inputs}` must be {n} images. Received: {count}")
+                expected = f"`{inputs}` must be {n} {self.unit}"
+                require(count == n, f"{expected}. Received: {count}")
         for kind in ("x", "inputs"):
             shapes = {k: v.shape[1:] for k, v in valid.items() if k.startswith(kind)}
             alike = len({*shapes.values()}) <= 1
@@ -120,7 +127,7 @@ class Images:
 
     def __repr__(self):
         train, val, test = (len(x) for x in (self.x_train, self.x_val, self.x_test))
-        counts = f"{train:,} training, {val:,} validation and {test:,} test images"
+        counts = f"{train:,} training, {val:,} validation and {test:,} test {self.unit}"
         line = f"{self.name}: {counts} of {format_shape(self.image_shape)}"
         labels = "no labels"
         if self.y_train is not None:
@@ -209,7 +216,9 @@ def _source_from_environment():
 
 
 def is_official(images):
-    """Returns whether these are all of MNIST: only they may write results.
+    """Returns whether these are all of MNIST, or the pressure curves of notebook 11.
+
+    Only they may write results.
 
     Args:
         images: `Images`.
@@ -217,7 +226,7 @@ def is_official(images):
     Returns:
         bool.
     """
-    return images.fingerprint == MNIST_FINGERPRINT
+    return images.fingerprint in (MNIST_FINGERPRINT, PRESSURE_FINGERPRINT)
 
 
 def is_fashion_mnist(images):

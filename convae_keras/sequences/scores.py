@@ -1,0 +1,248 @@
+"""How unusual each step of a sequence is: scores with and without a network."""
+
+from functools import cached_property
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d, uniform_filter1d
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
+from sklearn.neighbors import NearestNeighbors
+
+from convae_keras.sequences.data import check_sequences, overlap_mean, windows
+from convae_keras.validation import is_int, require
+
+
+def deviation(values):
+    """Counts robust standard deviations from the median of each sequence.
+
+    Args:
+        values: float `(n, steps)` or `(n, steps, channels)`.
+
+    Returns:
+        float of the same shape. A sequence is its own measure: of one that is all
+        alike, what differs counts a lot.
+
+    References:
+        - [Rousseeuw and Croux, 1993](https://doi.org/10.1080/01621459.1993.10476408)
+
+    Example:
+
+    >>> deviation(np.array([[1.0, 2, 3, 4, 50]])).round(2).tolist()
+    [[-1.35, -0.67, 0.0, 0.67, 31.7]]
+    """
+    middle = np.median(values, axis=1, keepdims=True)
+    spread = 1.4826 * np.median(np.abs(values - middle), axis=1, keepdims=True)
+    return (values - middle) / (spread + 1e-9)
+
+
+def two_sided(error, widths=(4, 16)):
+    """Scores errors that are unusually large, or unusually small.
+
+    Args:
+        error: float `(n, steps, channels)`.
+        widths: iterable of float, standard deviations in steps of the Gaussian
+            windows in which squared errors are averaged.
+
+    Returns:
+        float `(n, steps)`: the largest absolute `deviation` of the logarithm of the
+        mean squared error, over all windows and channels.
+    """
+    found = []
+    for width in widths:
+        strength = gaussian_filter1d(np.square(error), width, axis=1)
+        found.append(np.abs(deviation(np.log(strength + 1e-6))).max(axis=-1))
+    return np.max(found, axis=0)
+
+
+def fine_detail(x):
+    """Scores fine detail that is unusually strong or weak, without a network.
+
+    Args:
+        x: sequences, as `check_sequences` takes them.
+
+    Returns:
+        float `(n, steps)`: `two_sided` of what a Gaussian filter of 3 steps removes.
+    """
+    x = check_sequences(x)
+    return two_sided(x - gaussian_filter1d(x, 3, axis=1))
+
+
+def moving_z_score(x, length=64):
+    """Counts standard deviations from the mean of the steps around, without a network.
+
+    Args:
+        x: sequences, as `check_sequences` takes them.
+        length: int, steps around.
+
+    Returns:
+        float `(n, steps)`, the largest of all channels.
+    """
+    x = check_sequences(x)
+    mean = uniform_filter1d(x, length, axis=1)
+    variance = uniform_filter1d(np.square(x), length, axis=1) - np.square(mean)
+    return (np.abs(x - mean) / np.sqrt(np.maximum(variance, 1e-6))).max(axis=-1)
+
+
+class WindowScores:
+    """Scores of steps by the windows that hold them, without a network.
+
+    Args:
+        x_train: sequences that are normal, as `check_sequences` takes them.
+        length: int, steps of a window.
+        step: int, from a window to the next.
+        centered: bool, whether the mean of each window and channel is taken away.
+        neighbors: int, how many of the nearest training windows count.
+        fitted: int, training windows to search, drawn at random.
+        seed: int.
+
+    Raises:
+        ValueError: for sequences shorter than a window, fewer windows than
+            neighbors, or sizes that are no positive ints.
+    """
+
+    def __init__(
+        self,
+        x_train,
+        length,
+        step=4,
+        *,
+        centered=False,
+        neighbors=5,
+        fitted=20_000,
+        seed=0,
+    ):
+        self.length, self.step, self.centered = length, step, centered
+        self.seed = seed
+        known = self._cut(x_train)
+        self.known = known.reshape(-1, known.shape[2] * known.shape[3])
+        self.search = _search(self.known, neighbors, fitted, seed)
+
+    def neighbors(self, x):
+        """Returns the mean distance from the nearest training windows `(n, steps)`."""
+        return self._each(x, lambda w: self.search.kneighbors(w)[0].mean(axis=1))
+
+    def centers(self, x):
+        """Returns the distance from the nearest of 100 centers (k-means)."""
+        return self._each(x, lambda w: self._means.transform(w).min(axis=1))
+
+    def residual(self, x):
+        """Returns the squared error of a reconstruction by PCA `(n, steps)`."""
+        cut = self._cut(x)
+        flat = cut.reshape(-1, self.known.shape[1])
+        rest = flat - self._pca.inverse_transform(self._pca.transform(flat))
+        rest = np.square(rest).reshape(cut.shape)
+        return overlap_mean(rest, np.shape(x)[1], self.step).mean(axis=-1)
+
+    @cached_property
+    def _means(self):
+        count = min(100, len(self.known) // 4)
+        return KMeans(count, n_init=1, random_state=self.seed).fit(self.known[::4])
+
+    @cached_property
+    def _pca(self):
+        count = min(max(2, self.known.shape[1] // 8), len(self.known))
+        return PCA(count, random_state=self.seed).fit(self.known)
+
+    def _cut(self, x):
+        cut = windows(x, self.length, self.step)
+        return cut - cut.mean(axis=2, keepdims=True) if self.centered else cut
+
+    def _each(self, x, function):
+        flat = self._cut(x).reshape(-1, self.known.shape[1])
+        return spread(function(flat), x, self.length, self.step)
+
+
+class NetworkScores:
+    """Scores of steps by an autoencoder of windows.
+
+    Args:
+        autoencoder: `keras.Model` of windows, such as `sequence_autoencoder` builds,
+            with an `encoder` to a dense code.
+        x_train: the sequences it was trained on, as `check_sequences` takes them.
+        step: int, from a window to the next.
+        neighbors: int, how many of the nearest training codes count.
+        fitted: int, training codes to search, drawn at random.
+        seed: int.
+
+    Raises:
+        ValueError: for sequences shorter than a window, or of other channels,
+            fewer windows than neighbors, or sizes that are no positive ints.
+
+    Example:
+
+    >>> autoencoder = sequence_autoencoder((32, 1), latent_dim=4, seed=0)
+    >>> x = np.sin(np.arange(400.0) / 5)[None]
+    >>> NetworkScores(autoencoder, x).surprise(x).shape
+    (1, 400)
+    """
+
+    def __init__(
+        self, autoencoder, x_train, step=4, *, neighbors=5, fitted=20_000, seed=0
+    ):
+        self.model, self.step = autoencoder, step
+        self.length, channels = autoencoder.input_shape[1:]
+        x_train = check_sequences(x_train, "x_train")
+        expected = f"`x_train` must have {channels} channels, as the model"
+        fits = x_train.shape[2] == channels
+        require(fits, f"{expected}. Received: {x_train.shape[2]}")
+        codes = self._encode(windows(x_train, self.length, step))
+        values, vectors = np.linalg.eigh(np.cov(codes.T))
+        self.whiten = vectors / np.sqrt(np.maximum(values, 1e-6))
+        self.search = _search(codes @ self.whiten, neighbors, fitted, seed)
+
+    def error(self, x):
+        """Returns the mean squared error around each step `(n, steps)`."""
+        squared = np.square(self.residual(x))
+        return gaussian_filter1d(squared, 8, axis=1).mean(axis=-1)
+
+    def residual(self, x):
+        """Returns what the reconstruction misses `(n, steps, channels)`."""
+        cut, count = windows(x, self.length, self.step), np.shape(x)[1]
+        flat = cut.reshape(-1, *cut.shape[2:])
+        y = self.model.predict(flat, batch_size=512, verbose=0).reshape(cut.shape)
+        return check_sequences(x) - overlap_mean(y, count, self.step)
+
+    def far(self, x):
+        """Returns how far codes are from the nearest training codes `(n, steps)`."""
+        codes = self._encode(windows(x, self.length, self.step)) @ self.whiten
+        distances = self.search.kneighbors(codes)[0].mean(axis=1)
+        return spread(distances, x, self.length, self.step)
+
+    def surprise(self, x):
+        """Returns the largest of three deviations `(n, steps)`.
+
+        Those of the error in a narrow and in a wide window, in either direction,
+        and that of the distance of the code.
+        """
+        far = deviation(np.log(self.far(x) + 1e-9))
+        return np.maximum(two_sided(self.residual(x)), far)
+
+    def _encode(self, cut):
+        flat = cut.reshape(-1, *cut.shape[2:])
+        return self.model.encoder.predict(flat, batch_size=512, verbose=0)
+
+
+def spread(values, x, length, step):
+    """Turns one value a window into one a step: the mean of the windows that hold it.
+
+    Args:
+        values: float, one for each window of each sequence.
+        x: the sequences `(n, steps)` or `(n, steps, channels)`.
+        length, step: ints, as in `windows`.
+
+    Returns:
+        float32 `(n, steps)`.
+    """
+    values = np.reshape(values, (len(x), -1, 1, 1))
+    whole = np.broadcast_to(values, (*values.shape[:2], length, 1))
+    return overlap_mean(whole, np.shape(x)[1], step)[..., 0]
+
+
+def _search(known, neighbors, fitted, seed):
+    for name, value in {"neighbors": neighbors, "fitted": fitted}.items():
+        message = f"`{name}` must be a positive int. Received: {value!r}"
+        require(is_int(value, 1), message)
+    few = np.random.default_rng(seed).permutation(len(known))[:fitted]
+    expected = f"`x_train` must have at least {neighbors} windows, one a neighbor"
+    require(len(few) >= neighbors, f"{expected}. Received: {len(few)}")
+    return NearestNeighbors(n_neighbors=neighbors, algorithm="brute").fit(known[few])
