@@ -11,6 +11,9 @@ from sklearn.neighbors import NearestNeighbors
 from convae_keras.sequences.data import check_sequences, overlap_mean, windows
 from convae_keras.validation import is_int, require
 
+# Windows that a model is applied to at once.
+BATCH = 512
+
 
 def deviation(values):
     """Counts robust standard deviations from the median of each sequence.
@@ -198,8 +201,7 @@ class NetworkScores:
     def residual(self, x):
         """Returns what the reconstruction misses `(n, steps, channels)`."""
         cut, count = windows(x, self.length, self.step), np.shape(x)[1]
-        flat = cut.reshape(-1, *cut.shape[2:])
-        y = self.model.predict(flat, batch_size=512, verbose=0).reshape(cut.shape)
+        y = _predict(self.model, cut).reshape(cut.shape)
         return check_sequences(x) - overlap_mean(y, count, self.step)
 
     def far(self, x):
@@ -218,8 +220,14 @@ class NetworkScores:
         return np.maximum(two_sided(self.residual(x)), far)
 
     def _encode(self, cut):
-        flat = cut.reshape(-1, *cut.shape[2:])
-        return self.model.encoder.predict(flat, batch_size=512, verbose=0)
+        return _predict(self.model.encoder, cut)
+
+
+def _predict(model, cut):
+    """Applies a model to windows, in batches of one size, which is compiled once."""
+    flat = cut.reshape(-1, *cut.shape[2:])
+    padded = np.resize(flat, (-(-len(flat) // BATCH) * BATCH, *flat.shape[1:]))
+    return model.predict(padded, batch_size=BATCH, verbose=0)[: len(flat)]
 
 
 def spread(values, x, length, step):

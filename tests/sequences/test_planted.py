@@ -28,7 +28,10 @@ def test_only_the_span_changes(kind):
     assert lengths.max() <= 120
     assert not labels[:, :100].any() and not labels[:, -100:].any()
     jumps = np.abs(np.diff(planted, axis=1)).max()
-    assert kind in ("noise", "flat", "spike") or jumps < 3 * np.abs(np.diff(x, axis=1)).max()
+    assert (
+        kind in ("noise", "flat", "spike")
+        or jumps < 3 * np.abs(np.diff(x, axis=1)).max()
+    )
 
 
 def test_bad_input():
