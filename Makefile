@@ -39,7 +39,7 @@ FORKED = $(if $(filter Linux,$(shell uname -s)),-p forked_kernels)
 NOTEBOOKS = CONVAE_DATA=mnist5k CONVAE_FAST=1 PYTHONPATH=tests .venv/bin/pytest \
 	$(FORKED) --nbval-lax --nbval-current-env --nbval-cell-timeout=600
 
-.PHONY: help run check test test-half test-oldest test-torch lab course-runs time reproduce pretrained clean $(JOBS)
+.PHONY: help run bench check test test-half test-oldest test-torch lab course-runs time reproduce pretrained clean $(JOBS)
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -101,6 +101,9 @@ course-runs: .venv/$(STAMP)  ## train the finished runs that the notebooks load
 
 time: .venv/$(STAMP)  ## the minutes that each notebook takes (MODE=check, lesson or full)
 	.venv/bin/python results/time_notebooks.py $(MODE)
+
+bench: .venv/$(STAMP)  ## how fast networks train, beside the printed codes (results/benchmarks.json)
+	.venv/bin/python benchmarks/speed.py
 
 reproduce: .venv/$(STAMP)  ## compute every number of the results table again and compare
 	.venv/bin/python results/reproduce.py

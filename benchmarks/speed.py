@@ -1,0 +1,173 @@
+"""Measures how fast networks train, beside those that tutorials print.
+
+    python benchmarks/speed.py                         every rival
+    python benchmarks/speed.py --only "Keras" --rounds 3
+
+Each rival runs in a process of its own, and is timed from outside, by the lines that it
+prints. The rivals take turns, several times; an epoch before those that are timed is
+not counted. Written to `results/benchmarks.json`: images a second in training (median,
+lowest and highest over all timed epochs), and in reconstruction, by batch size; seconds
+until the first epoch begins; peak memory.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import numpy as np
+from rivals import BATCH_SIZE, RIVALS
+
+from convae_keras.ledger import hardware
+from convae_keras.saving import write_json
+
+ROOT = Path(__file__).resolve().parent.parent
+SIZES = {1: 300, 128: 20_000, 1000: 20_000}  # images to reconstruct, by batch size
+PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy")
+THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--only", default="", help="rivals whose names hold this text")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each rival")
+    parser.add_argument("--epochs", type=int, default=3, help="timed in a turn")
+    parser.add_argument("--images", type=int, default=20_000, help="of an epoch")
+    parser.add_argument("--out", default=ROOT / "results" / "benchmarks.json")
+    parser.add_argument("--worker", help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.worker:
+        return work(arguments)
+    names = [name for name in RIVALS if arguments.only in name]
+    if not names:
+        parser.error(f"--only matches none of {[*RIVALS]}")
+    turns = {name: [] for name in names}
+    for _ in range(arguments.rounds):
+        for name in names:
+            turn = run(name, arguments)
+            if turn is None:
+                print(f"{name}: left out, its library is not installed")
+                turns.pop(name, None)
+                names = [each for each in names if each != name]
+                continue
+            turns[name].append(turn)
+            speeds = " ".join(f"{speed:,.0f}" for speed in turn["training"])
+            print(f"{name:24s} {speeds} images/s", flush=True)
+    report = {name: summary(found) for name, found in turns.items()}
+    write_json(arguments.out, {**conditions(arguments), "rivals": report})
+    print(table(report))
+    return 0
+
+
+def work(arguments):
+    """Trains and reconstructs; prints a line at the end of each part."""
+    train, predict = RIVALS[arguments.worker]()
+    x = digits(arguments.images)
+    train(x, 1 + arguments.epochs)
+    for size, count in SIZES.items():
+        predict(x[: 2 * size], size)  # compiles it
+        print(f"begin {size}", flush=True)
+        predict(x[:count], size)
+        print(f"end {size}", flush=True)
+    return 0
+
+
+def digits(count):
+    """As many real digits as asked for, some of them more than once."""
+    from convae_keras import load_images
+    from convae_keras.pipelines import to_float
+
+    x = to_float(load_images("mnist5k").x_train)
+    return np.resize(x, (count, *x.shape[1:]))
+
+
+def run(name, arguments):
+    """Runs a rival in a process of its own, and times the lines it prints."""
+    options = ["--worker", name, "--epochs", str(arguments.epochs)]
+    options += ["--images", str(arguments.images)]
+    start = time.perf_counter()
+    process = subprocess.Popen(
+        [sys.executable, __file__, *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
+    )
+    epochs, begun, speeds = [], {}, {}
+    for line in process.stdout:
+        now, words = time.perf_counter(), line.split()
+        if words[:1] == ["epoch"]:
+            epochs.append(now)
+        elif words[:1] == ["begin"]:
+            begun[words[1]] = now
+        elif words[:1] == ["end"]:
+            count = min(SIZES[int(words[1])], arguments.images)
+            speeds[words[1]] = count / (now - begun[words[1]])
+    errors = process.stderr.read()
+    _, status, usage = os.wait4(process.pid, 0)
+    if "No module named 'torch'" in errors:
+        return None
+    if status:
+        raise RuntimeError(f"{name} failed:\n{errors}")
+    seconds = np.diff(epochs)
+    images = arguments.images // BATCH_SIZE * BATCH_SIZE
+    return {
+        "training": (images / seconds).tolist(),
+        "reconstruction": speeds,
+        "seconds_before_training": epochs[0] - start - float(np.median(seconds)),
+        "peak_megabytes": usage.ru_maxrss / 1024,
+    }
+
+
+def summary(turns):
+    """Medians over turns, and the range of training speeds."""
+    training = [speed for turn in turns for speed in turn["training"]]
+    keys = ("seconds_before_training", "peak_megabytes")
+    medians = {key: round(float(np.median([t[key] for t in turns])), 1) for key in keys}
+    sizes = turns[0]["reconstruction"]
+    by_size = {s: [turn["reconstruction"][s] for turn in turns] for s in sizes}
+    return {
+        "training": round(float(np.median(training))),
+        "training_range": [round(min(training)), round(max(training))],
+        "reconstruction": {s: round(float(np.median(v))) for s, v in by_size.items()},
+        **medians,
+    }
+
+
+def conditions(arguments):
+    """What the speeds depend on."""
+    versions = {}
+    for package in PACKAGES:
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = None
+    threads = {name: os.environ.get(name, "default") for name in THREADS}
+    sizes = {key: vars(arguments)[key] for key in ("rounds", "epochs", "images")}
+    fixed = {"batch_size": BATCH_SIZE, "hardware": hardware(), "threads": threads}
+    return {**sizes, **fixed, "versions": versions}
+
+
+def table(report):
+    """Formats speeds, ratios to the printed code first."""
+    lines = [
+        f"{'':24s}{'x Keras':>9}{'x PyTorch':>11}{'images/s':>10}{'MB':>7}{'start':>8}"
+    ]
+    printed = [report.get(f"printed {name} code") for name in ("Keras", "PyTorch")]
+    for name, row in report.items():
+        ratios = [
+            f"{row['training'] / p['training']:.2f}" if p else "–" for p in printed
+        ]
+        cells = f"{ratios[0]:>9}{ratios[1]:>11}{row['training']:>10,}"
+        cells += (
+            f"{row['peak_megabytes']:>7.0f}{row['seconds_before_training']:>6.1f} s"
+        )
+        lines.append(f"{name:24s}{cells}")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
