@@ -172,7 +172,8 @@ def train_adversaries(
         reconstructed.
 
     Raises:
-        ValueError: for other numbers of steps, a batch size below 1, or arrays
+        ValueError: for other numbers of steps, a batch size below 1, an `average`
+            out of range, or arrays
             that are not finite, not as many, or (`x`) not in [0, 1].
 
     References:
