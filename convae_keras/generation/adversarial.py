@@ -173,8 +173,8 @@ def train_adversaries(
 
     Raises:
         ValueError: for other numbers of steps, a batch size below 1, an `average`
-            out of range, or arrays
-            that are not finite, not as many, or (`x`) not in [0, 1].
+            out of range, or arrays that are not finite, not as many, or (`x`) not
+            in [0, 1].
 
     References:
         - [Yazıcı et al., 2019](https://arxiv.org/abs/1806.04498), the average
