@@ -133,8 +133,8 @@ def _torch(total, x):
 
     with torch.enable_grad():
         x = x.detach().requires_grad_(True)
-        options = {"allow_unused": True, "materialize_grads": True}
-        return torch.autograd.grad(total(x), x, **options)[0]
+        # PyTorch refuses the gradient of a constant.
+        return torch.autograd.grad(total(x) + 0 * x.sum(), x)[0]
 
 
 def integrated_gradients(function, x, *others, fill, steps=32):
@@ -146,8 +146,8 @@ def integrated_gradients(function, x, *others, fill, steps=32):
 
     Args:
         function, x, *others: as in `scores`.
-        fill: float in [0, 1], `(height, width, channels)`, what the image is
-            compared with, such as the mean image.
+        fill: float in [0, 1], what images are compared with, such as the mean
+            image, `(height, width, channels)`, or one for each, as `x`.
         steps: int, points of the way, by the midpoint rule.
 
     Returns:
@@ -180,10 +180,11 @@ def integrated_gradients(function, x, *others, fill, steps=32):
 def _filled(x, fill):
     """Returns images and what replaces their pixels as float32, checked."""
     x, fill = to_float(check_images(x)), np.asarray(fill)
-    shape = fill.shape == x.shape[1:]
-    expected = f"`fill` must be one image of shape {x.shape[1:]}"
-    require(shape, f"{expected}. Received: {fill.shape}")
-    return x, to_float(check_images(fill[None], "fill"))[0]
+    expected = f"`fill` must be one image of shape {x.shape[1:]}, or as many as `x`"
+    fits = fill.shape in (x.shape[1:], x.shape)
+    require(fits, f"{expected}. Received: {fill.shape}")
+    fill = fill if fill.ndim == 4 else fill[None]
+    return x, to_float(check_images(fill, "fill"))
 
 
 def deletion_curve(function, x, maps, *others, fill, steps=40, seed=0):
@@ -193,7 +194,7 @@ def deletion_curve(function, x, maps, *others, fill, steps=40, seed=0):
         function, x, *others: as in `scores`.
         maps: float `(n, height, width)`, of any scale. Where pixels are equal, chance
             decides.
-        fill: float in [0, 1], `(height, width, channels)`, what replaces pixels.
+        fill: as in `integrated_gradients`, what replaces pixels.
         steps: int, from one pixel to all of them, in equal parts.
         seed: int, of that chance.
 
@@ -238,8 +239,9 @@ def maximize_activation(
 ):
     """Changes images until a function of them is large.
 
-    Gradient ascent on the function less a penalty. Each step moves the pixels by
-    `step_size` on the whole, as a root of a mean of squares, and clips them to [0, 1].
+    Gradient ascent on the function less a penalty. The first step moves the pixels by
+    `step_size` on the whole, as a root of a mean of squares, later ones by less, the
+    last one hardly; each clips them to [0, 1].
 
     Args:
         function, x, *others: as in `scores`; `x` is where to start from, such as gray
@@ -281,10 +283,11 @@ def maximize_activation(
         return ops.cast(function(x, *others), "float32") - smoothness * variation
 
     x = to_float(check_images(x))
-    for _ in range(steps):
+    for step in range(steps):
         gradients = input_gradients(penalized, x, *others)
         size = np.sqrt((gradients**2).mean(axis=(1, 2, 3), keepdims=True))
-        x = np.clip(x + step_size * gradients / np.maximum(size, 1e-12), 0, 1)
+        length = step_size * (1 - step / steps) / np.maximum(size, 1e-12)
+        x = np.clip(x + length * gradients, 0, 1).astype("float32")
     return x
 
 

@@ -131,6 +131,17 @@ def test_the_best_order_has_the_smallest_area_and_equal_values_are_drawn():
     assert (one == same).all() and not (one == other).all()
 
 
+def test_one_fill_for_each_image():
+    x, fill, maps = pictures(3), pictures(3, seed=5), np.random.rand(3, 12, 10)
+    there, back = (
+        deletion_curve(squared, a, m, fill=b, steps=4)
+        for a, b, m in ((x, fill, maps), (fill, x, -maps))
+    )
+    np.testing.assert_allclose(there, back[:, ::-1], rtol=1e-4, atol=1e-4)
+    parts = integrated_gradients(squared, x, fill=fill, steps=3)
+    np.testing.assert_allclose(parts, WEIGHTS * (x**2 - fill**2) / 2, atol=1e-5)
+
+
 def test_activation_is_maximized():
     x = np.full((2, *SHAPE), 0.5)
     sharp = maximize_activation(squared, x, steps=80)
