@@ -258,7 +258,7 @@ def maximize_activation(
         ValueError: as `scores`, or for numbers out of range.
 
     References:
-        - [Erhan et al., 2009](https://www.researchgate.net/publication/265022827)
+        - Erhan et al., Visualizing higher-layer features of a deep network, 2009
         - [Mahendran and Vedaldi, 2015](https://arxiv.org/abs/1412.0035), the penalty
 
     Example:

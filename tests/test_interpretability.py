@@ -29,7 +29,7 @@ def pictures(count=5, seed=0):
 
 def squared(x):
     """Half a weighted sum of squares: its gradient is the weights times the image."""
-    return ops.sum(WEIGHTS * ops.square(x), axis=(1, 2, 3)) / 2
+    return ops.sum(ops.multiply(WEIGHTS, ops.square(x)), axis=(1, 2, 3)) / 2
 
 
 def small(**switches):
