@@ -32,6 +32,9 @@ from convae_keras.saving import atomic_write, read_json
 
 BUILD = ROOT / "build" / "reproduce"
 
+# Notebooks whose results do not have their name.
+RENAMED = {"interpretability": "interpretation"}
+
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
@@ -123,7 +126,7 @@ def _small(png):
 
 
 def _name(path):
-    return path.stem[3:]
+    return RENAMED.get(path.stem[3:], path.stem[3:])
 
 
 def _update(notebooks):

@@ -52,3 +52,11 @@ def test_report(tmp_path, monkeypatch, capsys):
     assert reproduce._report(notebooks) == 1
     row = "| training | mse | 1 | not measured | 0.1 | NOT REPRODUCED |"
     assert row in capsys.readouterr().out
+
+
+def test_results_have_the_name_of_their_notebook_or_another(tmp_path):
+    names = [
+        reproduce._name(tmp_path / f"{n}.ipynb")
+        for n in ("01_a", "12_interpretability")
+    ]
+    assert names == ["a", "interpretation"]
