@@ -16,7 +16,7 @@ pytestmark = pytest.mark.static
 
 ROOT = Path(__file__).parents[1]
 MODULES = sorted([*ROOT.glob("convae_keras/**/*.py"), *ROOT.glob("convae_cli/*.py")])
-FILE_LINES, FUNCTION_LINES, ALL_LINES = 200, 40, 6600
+FILE_LINES, FUNCTION_LINES, ALL_LINES = 200, 40, 6800
 
 
 def _read(name):
@@ -93,6 +93,7 @@ def test_tests_and_scripts_import_what_is_declared():
     found = {name.partition(".")[0] for name in found} - sys.stdlib_module_names
     found -= {"convae_keras", "convae_cli", "helpers"}
     found -= {path.stem for path in scripts}
+    found -= {"torch"}  # a rival, which a benchmark leaves out where it is missing
     installed = packages_distributions()
     found = {installed.get(name, [name])[0].lower() for name in found}
     name, tools = r'^(?: *"|)([\w-]+)>=', _read("requirements.txt")
