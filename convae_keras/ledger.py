@@ -217,10 +217,11 @@ def format_rows(rows):
                                                 mse
     PCA                                    0.0174
     """
-    columns = [*next(iter(rows.values()))]
-    lines = [f"{'':34}" + "".join(f"{column:>11}" for column in columns)]
+    widths = {column: max(11, len(column) + 2) for column in next(iter(rows.values()))}
+    lines = [f"{'':34}" + "".join(f"{key:>{width}}" for key, width in widths.items())]
     for name, row in rows.items():
-        lines.append(f"{name:34}" + "".join(f"{row[key]:11.4g}" for key in columns))
+        cells = (f"{row[key]:{width}.4g}" for key, width in widths.items())
+        lines.append(f"{name:34}" + "".join(cells))
     return "\n".join(lines)
 
 
