@@ -89,7 +89,7 @@ def _print_time(run, autoencoder, images, options):
 
 def evaluate(arguments):
     """Scores a trained model on test images."""
-    autoencoder, run = load_run(arguments.run), Path(arguments.run)
+    autoencoder, run = _model_of_images(arguments.run), Path(arguments.run)
     path = run / "settings.json"
     settings = read_json(path, SETTINGS) if path.exists() else {}
     if (run / "checkpoint.npz").exists():
@@ -216,7 +216,15 @@ def _switches(arguments):
 def _model(arguments):
     if is_pretrained(arguments.run):
         return load_pretrained(arguments.run)
-    return load_run(arguments.run)
+    return _model_of_images(arguments.run)
+
+
+def _model_of_images(run):
+    model = load_run(run)
+    expected = f"{run} must be a run on images"
+    images = len(model.input_shape) == 4
+    require(images, f"{expected}. Received: inputs of {model.input_shape}")
+    return model
 
 
 def _codec(arguments):

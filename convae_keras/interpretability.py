@@ -23,6 +23,10 @@ BATCH_SIZE = 100
 # count for its effective receptive field: two standard deviations of a Gaussian.
 NEGLIGIBLE = 1 - 0.9545
 
+# Layers that look at a window of pixels.
+WINDOWED = (layers.Conv2D, layers.DepthwiseConv2D, layers.SeparableConv2D)
+WINDOWED += (layers.MaxPooling2D, layers.AveragePooling2D)
+
 # Layers that look at one pixel, and so leave a receptive field as it is.
 POINTWISE = (layers.InputLayer, layers.Activation, layers.BatchNormalization)
 POINTWISE += (layers.ReLU, layers.LeakyReLU, layers.Dropout, layers.Rescaling)
@@ -65,7 +69,8 @@ def input_gradients(function, x, *others):
         each unit that a pixel rises.
 
     Raises:
-        ValueError: as `scores`.
+        ValueError: as `scores`, or under TensorFlow for a function that is not
+            computed from the images, or by NumPy or `predict`.
 
     References:
         - [Simonyan et al., 2014](https://arxiv.org/abs/1312.6034)
@@ -119,7 +124,10 @@ def _tape(total, x):
     with tf.GradientTape() as tape:
         tape.watch(x)
         value = total(x)
-    return tape.gradient(value, x, unconnected_gradients="zero")
+    gradient = tape.gradient(value, x)
+    expected = "`function` must be computed from the images by Keras or TensorFlow"
+    require(gradient is not None, f"{expected}, without NumPy or `predict`")
+    return gradient
 
 
 def _jax(total, x):
@@ -219,9 +227,12 @@ def deletion_curve(function, x, maps, *others, fill, steps=40, seed=0):
     """
     x, fill = _filled(x, fill)
     maps, pixels = np.asarray(maps), x.shape[1] * x.shape[2]
-    expected = f"`maps` must be finite numbers of shape {x.shape[:3]}"
-    fits = maps.shape == x.shape[:3] and np.isfinite(maps).all()
+    expected = f"`maps` must be real numbers of shape {x.shape[:3]}"
+    fits = maps.shape == x.shape[:3] and maps.dtype.kind in "biuf"
     require(fits, f"{expected}. Received: {maps.dtype} {maps.shape}")
+    maps = maps.astype("float64")  # whose negatives rank as they should
+    message = "`maps` must be finite. Received: NaN or infinity"
+    require(np.isfinite(maps).all(), message)
     message = f"`steps` must be an int from 1 to {pixels}. Received: {steps!r}"
     require(is_int(steps, 1) and steps <= pixels, message)
     flat = maps.reshape(len(x), pixels)
@@ -283,6 +294,7 @@ def maximize_activation(
         return ops.cast(function(x, *others), "float32") - smoothness * variation
 
     x = to_float(check_images(x))
+    input_gradients(function, x, *others)  # without the penalty, it must have one
     for step in range(steps):
         gradients = input_gradients(penalized, x, *others)
         size = np.sqrt((gradients**2).mean(axis=(1, 2, 3), keepdims=True))
@@ -346,7 +358,8 @@ def _clone(model, seed=None):
     def anew(layer):
         # An initializer with a seed of its own would draw the same weights again.
         config = {k: _unseeded(v) for k, v in layer.get_config().items()}
-        return type(layer).from_config({**config, "dtype": "float32"})
+        own = {"dtype": "float32"} if "dtype" in config else {}  # some have none
+        return type(layer).from_config(config | own)
 
     expected = "`model` must be a functional keras.Model"
     is_one = isinstance(model, keras.Model) and hasattr(model, "input_shape")
@@ -397,12 +410,11 @@ def receptive_field(model, layer):
         require(after.input is before.output, message)
     size, jump = np.ones(2, int), np.ones(2, int)
     for each in chain:
-        window = getattr(each, "kernel_size", getattr(each, "pool_size", None))
-        message = (
-            f"`layer` must be before any {type(each).__name__}. Received: {layer!r}"
-        )
-        require(window is not None or isinstance(each, POINTWISE), message)
-        if window is not None:
+        kind = type(each).__name__
+        message = f"`layer` must be before any {kind}. Received: {layer!r}"
+        require(isinstance(each, WINDOWED + POINTWISE), message)
+        if isinstance(each, WINDOWED):
+            window = getattr(each, "kernel_size", getattr(each, "pool_size", None))
             dilation = np.array(getattr(each, "dilation_rate", 1))
             size += (np.array(window) - 1) * dilation * jump
             jump *= np.array(each.strides)

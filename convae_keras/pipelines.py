@@ -157,7 +157,8 @@ def check_augment(augment, image_shape):
         ValueError: if `augment` is true and the images are not square.
     """
     message = f"`augment` needs square images. Received: {format_shape(image_shape)}"
-    require(not augment or image_shape[0] == image_shape[1], message)
+    square = len(image_shape) == 3 and image_shape[0] == image_shape[1]
+    require(square or not augment, message)
 
 
 def _shuffled(n, batch_size, steps, seed, first_epoch):

@@ -242,8 +242,9 @@ def load_run(run):
     require(path.is_file(), message)
     model = load_model(path)
     shape = getattr(model, "input_shape", None) if model.built else None
-    images = isinstance(shape, tuple) and len(shape) == 4 and shape[3] is not None
-    require(images, f"{path} must be a model of images. Received: inputs of {shape}")
+    known = isinstance(shape, tuple) and len(shape) in (3, 4) and shape[-1] is not None
+    expected = f"{path} must be a model of images or sequences"
+    require(known, f"{expected}. Received: inputs of {shape}")
     return model
 
 

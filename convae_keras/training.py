@@ -269,6 +269,8 @@ def checked_images(autoencoder, images, corrupt=None):
             `inputs`.
     """
     if not isinstance(images, Images):
+        message = "`images` must be `Sequences`, for a model of sequences. Received: "
+        require(len(autoencoder.input_shape) == 4, f"{message}{type(images).__name__}")
         x = check_images(images, "images")
         require(len(x) > 1, f"`images` must be at least 2. Received: {len(x)}")
         cut = len(x) - max(1, len(x) // 12)
@@ -276,6 +278,8 @@ def checked_images(autoencoder, images, corrupt=None):
     has_inputs = images.inputs_val is not None
     model_inputs = images.inputs_val[:1] if has_inputs else images.x_val[:1]
     if corrupt is not None:
+        message = f"`corrupt` is of images. Received: {images.unit}; give them inputs"
+        require(images.unit == "images", message)
         expected = "`corrupt` must be None for images with inputs of their own"
         require(not has_inputs, f"{expected}. Received: {corrupt} and {images}")
         model_inputs = corrupt(model_inputs)

@@ -17,6 +17,7 @@ from convae_keras.interpretability import (
     scores,
 )
 from convae_keras.models import block_autoencoder, conv_autoencoder
+from convae_keras.pretrained import load_pretrained
 
 SHAPE = (12, 10, 2)
 WEIGHTS = np.random.RandomState(1).randn(*SHAPE).astype("float32")
@@ -65,7 +66,46 @@ def test_uint8_images_and_unused_ones():
     assert scores(lambda x: x[:, 0, 0, 0], x).tolist() == [1, 1]
     found = input_gradients(lambda x: ops.sum(x, axis=(1, 2, 3)) * 0, x)
     assert not found.any()
-    assert not input_gradients(lambda x: ops.zeros((2,)), x).any()
+
+
+@pytest.mark.tensorflow
+def test_a_score_that_left_tensorflow():
+    network = small()
+    x = np.zeros((2, 28, 28, 1))
+    for function in (
+        lambda x: network.encoder.predict(x, verbose=0)[:, 0],
+        lambda x: np.asarray(x)[:, 0, 0, 0],
+    ):
+        with pytest.raises(ValueError, match="without NumPy or `predict`"):
+            input_gradients(function, x)
+        with pytest.raises(ValueError, match="without NumPy or `predict`"):
+            maximize_activation(function, x, smoothness=1, steps=2)
+
+
+def test_maps_of_other_types_rank_as_floats():
+    x, maps = np.ones((1, 8, 8, 1)), np.zeros((1, 8, 8), "uint8")
+    maps[:, 4:] = 200
+    x[:, :4] = 0.5
+    mean = lambda x: ops.mean(x, axis=(1, 2, 3))  # noqa: E731
+    wanted = [[0.75, 0.25, 0]]
+    for each in (maps, maps > 100, maps.astype("float32")):
+        found = deletion_curve(mean, x, each, fill=np.zeros((8, 8, 1)), steps=2)
+        np.testing.assert_allclose(found, wanted, atol=1e-6)
+
+
+def test_a_transposed_convolution_has_no_such_field():
+    x = inputs = keras.Input((16, 16, 1))
+    x = keras.layers.Conv2DTranspose(2, 2, strides=2, name="up")(x)
+    x = keras.layers.Conv2D(2, 3, name="z")(x)
+    with pytest.raises(ValueError, match="before any Conv2DTranspose"):
+        receptive_field(keras.Model(inputs, x), "z")
+
+
+def test_shipped_models_can_be_copied():
+    denoiser = load_pretrained("denoiser")
+    copy = float32_copy(denoiser)
+    x = np.full((1, 16, 16, copy.input_shape[3]), 0.5, "float32")
+    np.testing.assert_allclose(copy(x), denoiser(x), atol=1e-2)
 
 
 def test_the_gradient_of_a_network_is_the_slope():
@@ -222,7 +262,7 @@ def test_receptive_field_with_strides_and_dilation():
         ),
         (
             lambda x: deletion_curve(squared, x, x, fill=FILL),
-            r"`maps` must be finite numbers of shape \(5, 12, 10\)",
+            r"`maps` must be real numbers of shape \(5, 12, 10\)",
         ),
         (
             lambda x: deletion_curve(squared, x, x[..., 0] / 0, fill=FILL),

@@ -63,22 +63,29 @@ class Sequences(Images):
 
     unit = "sequences"
 
+    def __post_init__(self):
+        super().__post_init__()
+        kinds = {str(x.dtype) for x in (self.x_train, self.x_val, self.x_test)}
+        message = f"All `x` must be uint8, or all float. Received: {sorted(kinds)}"
+        require(len(kinds) == 1, message)
+
     @staticmethod
     def check(x, name):
         return check_sequences(x, name)
 
 
-def windows(x, length, step=1):
+def windows(x, length, step=1, cover=False):
     """Cuts sequences into windows that may overlap.
 
     Args:
         x: sequences, as `check_sequences` takes them.
         length: int, steps of a window.
-        step: int, from the start of a window to the next. Steps at the end that
-            fill no window are left out.
+        step: int, from the start of a window to the next.
+        cover: bool, whether a last window is flush with the end, nearer to the one
+            before it. Otherwise steps that fill no window are left out.
 
     Returns:
-        View `(n, windows, length, channels)` of `x`, read-only.
+        Array `(n, windows, length, channels)`, read-only where it is a view of `x`.
 
     Raises:
         ValueError: for arrays that are not sequences, or sequences that are
@@ -86,10 +93,11 @@ def windows(x, length, step=1):
 
     Example:
 
-    >>> windows(np.arange(10.0)[None], 4, step=3)[0, :, :, 0]
+    >>> windows(np.arange(9.0)[None], 4, step=3)[0, :, :, 0]
     array([[0., 1., 2., 3.],
-           [3., 4., 5., 6.],
-           [6., 7., 8., 9.]], dtype=float32)
+           [3., 4., 5., 6.]], dtype=float32)
+    >>> windows(np.arange(9.0)[None], 4, step=3, cover=True).shape
+    (1, 3, 4, 1)
     """
     x = check_sequences(x)
     for key, value in {"length": length, "step": step}.items():
@@ -97,23 +105,27 @@ def windows(x, length, step=1):
         require(is_int(value, 1), message)
     expected = f"`x` must be sequences of at least {length} steps, one window"
     require(length <= x.shape[1], f"{expected}. Received: {x.shape[1]}")
-    return np.moveaxis(sliding_window_view(x, length, axis=1)[:, ::step], -1, 2)
+    cut = np.moveaxis(sliding_window_view(x, length, axis=1), -1, 2)
+    if cover and (cut.shape[1] - 1) % step:
+        return np.concatenate([cut[:, ::step], cut[:, -1:]], axis=1)
+    return cut[:, ::step]
 
 
 def overlap_mean(x, length, step=1):
     """Puts windows back in their places, and averages where they overlap.
 
     Args:
-        x: float `(n, windows, window_length, channels)`.
+        x: float `(n, windows, window_length, channels)`, as many windows as
+            `windows` cuts from a sequence, with `cover` or without.
         length: int, steps of a sequence.
-        step: int, as in `windows`.
+        step: int, as in `windows`; at most the length of a window.
 
     Returns:
         float32 `(n, length, channels)`. Steps at the end that no window covers
         have the value of the last that one does.
 
     Raises:
-        ValueError: for windows that do not fit in `length` steps.
+        ValueError: for another number of windows, or windows with gaps between.
 
     Example:
 
@@ -121,17 +133,25 @@ def overlap_mean(x, length, step=1):
     >>> bool((overlap_mean(windows(x, 4, 3), 10, 3)[..., 0] == x).all())
     True
     """
+    x = np.asarray(x)
     expected = "`x` must be windows, (n, windows, window_length, channels)"
-    require(np.ndim(x) == 4, f"{expected}. Received: {np.shape(x)}")
+    require(x.ndim == 4 and x.size, f"{expected}. Received: {x.shape}")
     n, count, size, channels = x.shape
-    covered = step * (count - 1) + size
-    expected = f"`length` must be at least {covered}, what the windows cover"
-    require(covered <= length, f"{expected}. Received: {length}")
-    total = np.zeros((n, covered, channels), "float32")
-    counts = np.zeros((covered, 1), "float32")
-    for i in range(count):
-        place = slice(i * step, i * step + size)
-        total[:, place] += x[:, i]
-        counts[place] += 1
+    message = f"`length` must be an int of at least {size}. Received: {length!r}"
+    require(is_int(length, size), message)
+    fits = is_int(step, 1) and step <= size
+    message = f"`step` must be an int from 1 to {size}. Received: {step!r}"
+    require(fits, message)
+    starts = [*range(0, length - size + 1, step)]
+    if count == len(starts) + 1:
+        starts.append(length - size)
+    expected = f"`x` must have {len(starts)} windows, for {length} steps"
+    require(count == len(starts), f"{expected}. Received: {count}")
+    total = np.zeros((n, length, channels), "float32")
+    counts = np.zeros((length, 1), "float32")
+    for i, start in enumerate(starts):
+        total[:, start : start + size] += x[:, i]
+        counts[start : start + size] += 1
+    covered = starts[-1] + size
     rest = [(0, 0), (0, length - covered), (0, 0)]
-    return np.pad(total / np.maximum(counts, 1), rest, mode="edge")
+    return np.pad(total[:, :covered] / counts[:covered], rest, mode="edge")

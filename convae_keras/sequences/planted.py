@@ -22,9 +22,9 @@ KINDS = (
 def plant(x, kind, other=None, *, lengths=(40, 120), margin=100, seed=0):
     """Plants an anomaly into each of some sequences.
 
-    One channel changes over a random span of steps. Its ends fit the rest: no jump
-    gives the anomaly away. Sizes are relative to a sequence of standard deviation
-    1.
+    One channel changes over a random span of steps. Pieces of a curve are joined to
+    the rest at both ends, so that no jump gives them away; a sensor that hangs jumps
+    when it goes on. Sizes are relative to a sequence of standard deviation 1.
 
     Args:
         x: sequences, as `check_sequences` takes them, of mean 0 and standard
@@ -52,19 +52,21 @@ def plant(x, kind, other=None, *, lengths=(40, 120), margin=100, seed=0):
     """
     x = check_sequences(x).astype("float32")
     require(kind in KINDS, f"`kind` must be one of {KINDS}. Received: {kind!r}")
-    low, high = lengths = plain(tuple(lengths))
     expected = "`lengths` must be (shortest, longest), ints of at least 8"
-    valid = is_int(low, 8) and is_int(high, low)
-    require(valid, f"{expected}. Received: {lengths}")
+    pair = np.ndim(lengths) == 1 and len(lengths) == 2
+    valid = pair and is_int(lengths[0], 8) and is_int(lengths[1], lengths[0])
+    require(valid, f"{expected}. Received: {lengths!r}")
+    low, high = plain(tuple(lengths))
     expected = "`margin` must be a positive int"
     require(is_int(margin, 1), f"{expected}. Received: {margin!r}")
     shortest = 2 * margin + 2 * high
     expected = f"`x` must have at least {shortest} steps"
     require(x.shape[1] >= shortest, f"{expected}. Received: {x.shape[1]}")
     other = x if other is None else check_sequences(other, "other")
-    expected = "`other` must be sequences of the shape of `x`, and others"
-    fits = other.shape == x.shape and (kind != "swapped" or other is not x)
-    require(fits, f"{expected}. Received: {other.shape}, for `x` of {x.shape}")
+    expected = f"`other` must be sequences of {x.shape}, as `x`"
+    require(other.shape == x.shape, f"{expected}. Received: {other.shape}")
+    message = "`other` must be sequences other than `x`, to be swapped with"
+    require(kind != "swapped" or not np.array_equal(other, x), message)
     random = np.random.default_rng(seed)
     planted, labels = x.copy(), np.zeros(x.shape[:2], bool)
     for i in range(len(x)):

@@ -23,7 +23,11 @@ def deviation(values):
 
     Returns:
         float of the same shape. A sequence is its own measure: of one that is all
-        alike, what differs counts a lot.
+        alike, such as a channel that is constant, what differs counts a lot, and
+        may hide whatever else there is.
+
+    Raises:
+        ValueError: for an array of other dimensions.
 
     References:
         - [Rousseeuw and Croux, 1993](https://doi.org/10.1080/01621459.1993.10476408)
@@ -33,6 +37,8 @@ def deviation(values):
     >>> deviation(np.array([[1.0, 2, 3, 4, 50]])).round(2).tolist()
     [[-1.35, -0.67, 0.0, 0.67, 31.7]]
     """
+    expected = "`values` must be (n, steps) or (n, steps, channels)"
+    require(np.ndim(values) in (2, 3), f"{expected}. Received: {np.shape(values)}")
     middle = np.median(values, axis=1, keepdims=True)
     spread = 1.4826 * np.median(np.abs(values - middle), axis=1, keepdims=True)
     return (values - middle) / (spread + 1e-9)
@@ -49,8 +55,17 @@ def two_sided(error, widths=(4, 16)):
     Returns:
         float `(n, steps)`: the largest absolute `deviation` of the logarithm of the
         mean squared error, over all windows and channels.
+
+    Raises:
+        ValueError: for an array of other dimensions, or widths that are not
+            positive.
     """
-    found = []
+    error, found = np.asarray(error), []
+    expected = "`error` must be float, (n, steps, channels)"
+    fits = error.ndim == 3 and error.dtype.kind == "f"
+    require(fits, f"{expected}. Received: {error.dtype} {error.shape}")
+    valid = np.ndim(widths) == 1 and len(widths) and np.min(widths) > 0
+    require(valid, f"`widths` must be positive numbers. Received: {widths!r}")
     for width in widths:
         strength = gaussian_filter1d(np.square(error), width, axis=1)
         found.append(np.abs(deviation(np.log(strength + 1e-6))).max(axis=-1))
@@ -66,7 +81,7 @@ def fine_detail(x):
     Returns:
         float `(n, steps)`: `two_sided` of what a Gaussian filter of 3 steps removes.
     """
-    x = check_sequences(x)
+    x = _floats(x)
     return two_sided(x - gaussian_filter1d(x, 3, axis=1))
 
 
@@ -79,8 +94,14 @@ def moving_z_score(x, length=64):
 
     Returns:
         float `(n, steps)`, the largest of all channels.
+
+    Raises:
+        ValueError: for arrays that are not sequences, or a length below 2.
     """
-    x = check_sequences(x)
+    message = f"`length` must be an int of at least 2. Received: {length!r}"
+    require(is_int(length, 2), message)
+    x = _floats(x).astype("float64")
+    x = x - x.mean(axis=1, keepdims=True)  # a difference of squares needs all digits
     mean = uniform_filter1d(x, length, axis=1)
     variance = uniform_filter1d(np.square(x), length, axis=1) - np.square(mean)
     return (np.abs(x - mean) / np.sqrt(np.maximum(variance, 1e-6))).max(axis=-1)
@@ -115,13 +136,16 @@ class WindowScores:
         seed=0,
     ):
         self.length, self.step, self.centered = length, step, centered
-        self.seed = seed
+        self.seed, self.channels = seed, _floats(x_train, "x_train").shape[2]
         known = self._cut(x_train)
         self.known = known.reshape(-1, known.shape[2] * known.shape[3])
         self.search = _search(self.known, neighbors, fitted, seed)
 
+    # What follows takes sequences, as `check_sequences` does, of the channels that
+    # were learned, and returns float `(n, steps)`.
+
     def neighbors(self, x):
-        """Returns the mean distance from the nearest training windows `(n, steps)`."""
+        """Returns the mean distance from the nearest training windows."""
         return self._each(x, lambda w: self.search.kneighbors(w)[0].mean(axis=1))
 
     def centers(self, x):
@@ -129,7 +153,7 @@ class WindowScores:
         return self._each(x, lambda w: self._means.transform(w).min(axis=1))
 
     def residual(self, x):
-        """Returns the squared error of a reconstruction by PCA `(n, steps)`."""
+        """Returns the squared error of a reconstruction by PCA."""
         cut = self._cut(x)
         flat = cut.reshape(-1, self.known.shape[1])
         rest = flat - self._pca.inverse_transform(self._pca.transform(flat))
@@ -138,16 +162,18 @@ class WindowScores:
 
     @cached_property
     def _means(self):
-        count = min(100, len(self.known) // 4)
+        count = min(100, -(-len(self.known) // 4))
         return KMeans(count, n_init=1, random_state=self.seed).fit(self.known[::4])
 
     @cached_property
     def _pca(self):
-        count = min(max(2, self.known.shape[1] // 8), len(self.known))
+        size = self.known.shape[1]
+        count = min(max(2, size // 8), size, len(self.known))
         return PCA(count, random_state=self.seed).fit(self.known)
 
     def _cut(self, x):
-        cut = windows(x, self.length, self.step)
+        x = _floats(x, channels=self.channels)
+        cut = windows(x, self.length, self.step, cover=True)
         return cut - cut.mean(axis=2, keepdims=True) if self.centered else cut
 
     def _each(self, x, function):
@@ -182,42 +208,53 @@ class NetworkScores:
     def __init__(
         self, autoencoder, x_train, step=4, *, neighbors=5, fitted=20_000, seed=0
     ):
+        encoder = getattr(autoencoder, "encoder", None)
+        shapes = [getattr(m, "input_shape", ()) for m in (autoencoder, encoder)]
+        expected = "`autoencoder` must have windows as input, and an `encoder`"
+        fits = encoder is not None and len(shapes[0]) == 3 and None not in shapes[0][1:]
+        fits = fits and len(encoder.output_shape) == 2
+        require(fits, f"{expected} to a dense code. Received: {autoencoder!r}")
         self.model, self.step = autoencoder, step
-        self.length, channels = autoencoder.input_shape[1:]
-        x_train = check_sequences(x_train, "x_train")
-        expected = f"`x_train` must have {channels} channels, as the model"
-        fits = x_train.shape[2] == channels
-        require(fits, f"{expected}. Received: {x_train.shape[2]}")
-        codes = self._encode(windows(x_train, self.length, step))
-        values, vectors = np.linalg.eigh(np.cov(codes.T))
+        self.length, self.channels = autoencoder.input_shape[1:]
+        codes = self._encode(self._cut(x_train, "x_train"))
+        message = f"`x_train` must have at least 2 windows. Received: {len(codes)}"
+        require(len(codes) > 1, message)
+        values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(codes.T)))
         self.whiten = vectors / np.sqrt(np.maximum(values, 1e-6))
         self.search = _search(codes @ self.whiten, neighbors, fitted, seed)
 
+    # What follows takes sequences, as `check_sequences` does, of the model's channels,
+    # and returns float `(n, steps)`. uint8 is scaled to [0, 1], as in training.
+
     def error(self, x):
-        """Returns the mean squared error around each step `(n, steps)`."""
+        """Returns the mean squared error around each step."""
         squared = np.square(self.residual(x))
         return gaussian_filter1d(squared, 8, axis=1).mean(axis=-1)
 
     def residual(self, x):
         """Returns what the reconstruction misses `(n, steps, channels)`."""
-        cut, count = windows(x, self.length, self.step), np.shape(x)[1]
+        cut = self._cut(x)
         y = _predict(self.model, cut).reshape(cut.shape)
-        return check_sequences(x) - overlap_mean(y, count, self.step)
+        return _floats(x) - overlap_mean(y, np.shape(x)[1], self.step)
 
     def far(self, x):
-        """Returns how far codes are from the nearest training codes `(n, steps)`."""
-        codes = self._encode(windows(x, self.length, self.step)) @ self.whiten
+        """Returns how far codes are from the nearest training codes."""
+        codes = self._encode(self._cut(x)) @ self.whiten
         distances = self.search.kneighbors(codes)[0].mean(axis=1)
         return spread(distances, x, self.length, self.step)
 
     def surprise(self, x):
-        """Returns the largest of three deviations `(n, steps)`.
+        """Returns the largest of three deviations.
 
         Those of the error in a narrow and in a wide window, in either direction,
         and that of the distance of the code.
         """
         far = deviation(np.log(self.far(x) + 1e-9))
         return np.maximum(two_sided(self.residual(x)), far)
+
+    def _cut(self, x, name="x"):
+        x = _floats(x, name, self.channels)
+        return windows(x, self.length, self.step, cover=True)
 
     def _encode(self, cut):
         return _predict(self.model.encoder, cut)
@@ -228,6 +265,15 @@ def _predict(model, cut):
     flat = cut.reshape(-1, *cut.shape[2:])
     padded = np.resize(flat, (-(-len(flat) // BATCH) * BATCH, *flat.shape[1:]))
     return model.predict(padded, batch_size=BATCH, verbose=0)[: len(flat)]
+
+
+def _floats(x, name="x", channels=None):
+    """Returns sequences as models take them: uint8 scaled to [0, 1]."""
+    x = check_sequences(x, name)
+    expected = f"`{name}` must have {channels} channels"
+    fits = channels in (None, x.shape[2])
+    require(fits, f"{expected}. Received: {x.shape[2]}")
+    return x / np.float32(255) if x.dtype == "uint8" else x
 
 
 def spread(values, x, length, step):

@@ -37,11 +37,15 @@ def read_documentation(packages):
     >>> "array" in text["train"]
     True
     """
+    expected = "`packages` must be names of installed packages"
+    valid = not isinstance(packages, str)
+    require(valid, f"{expected}, such as ('numpy',). Received: {packages!r}")
     seen, text = set(), {"train": [], "val": [], "test": []}
     for package in packages:
-        spec = importlib.util.find_spec(package)
-        expected = "`packages` must be names of installed packages"
-        require(spec and spec.origin, f"{expected}. Received: {package!r}")
+        name = isinstance(package, str) and package.isidentifier()
+        spec = importlib.util.find_spec(package) if name else None
+        folder = spec and spec.submodule_search_locations and spec.origin
+        require(folder, f"{expected}. Received: {package!r}")
         root = Path(spec.origin).parent
         for path in sorted(root.rglob("*.py")):
             name = path.relative_to(root.parent).as_posix()
@@ -92,7 +96,8 @@ def split_lines(text, length=64, step=None):
     for name, value in {"length": length, "step": step}.items():
         message = f"`{name}` must be a positive int. Received: {value!r}"
         require(is_int(value, 1), message)
-    message = f"`text` must have {length} characters. Received: {len(text)}"
+    require(isinstance(text, str), f"`text` must be a str. Received: {type(text)}")
+    message = f"`text` must have at least {length} characters. Received: {len(text)}"
     require(len(text) >= length, message)
     return [text[i : i + length] for i in range(0, len(text) - length + 1, step)]
 
@@ -133,8 +138,8 @@ def to_index(lines, characters=CHARACTERS):
         ValueError: as `one_hot`.
     """
     expected = "`lines` must be a list of str"
-    valid = not isinstance(lines, str) and all(isinstance(x, str) for x in lines)
-    require(valid and len(lines), f"{expected}, at least one. Received: {lines!r:.60}")
+    valid = isinstance(lines, list | tuple) and all(isinstance(x, str) for x in lines)
+    require(valid and lines, f"{expected}, at least one. Received: {lines!r:.60}")
     lengths = sorted({*map(len, lines)})
     one = len(lengths) == 1 and lengths[0]
     require(one, f"{expected} of one length. Received lengths: {lengths[:5]}")

@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from convae_keras import Sequences, sequence_autoencoder, train
+from convae_keras import Sequences, load_run, sequence_autoencoder, train
+from convae_keras.corruption import GaussianNoise
 from convae_keras.sequences import check_sequences, overlap_mean, windows
 
 
@@ -32,6 +33,32 @@ def test_inputs_of_their_own():
     with pytest.raises(ValueError, match=message):
         few = inputs | {"inputs_val": noisy[:3]}
         Sequences("waves", x[:16], None, x[16:20], None, x[20:], None, **few)
+
+
+def test_a_finished_run_is_loaded(tmp_path):
+    x = _waves()
+    sequences = Sequences("waves", x[:16], None, x[16:20], None, x[20:], None)
+    options = {"epochs": 1, "batch_size": 8, "verbose": 0, "run": tmp_path / "run"}
+    one, other = (sequence_autoencoder((32, 2), latent_dim=4, seed=0) for _ in "ab")
+    history = train(one, sequences, **options)
+    one.compile(loss="mse")
+    assert train(other, sequences, **options) == history
+    np.testing.assert_array_equal(one.get_weights()[0], other.get_weights()[0])
+    assert load_run(tmp_path / "run").input_shape == (None, 32, 2)
+
+
+def test_what_is_of_images_only():
+    x = _waves(24, 16, 16)
+    sequences = Sequences("waves", x[:16], None, x[16:20], None, x[20:], None)
+    autoencoder = sequence_autoencoder((16, 16), latent_dim=4, filters=(4,))
+    with pytest.raises(ValueError, match="`corrupt` is of images. Received: sequences"):
+        train(autoencoder, sequences, 1, corrupt=GaussianNoise(0.1), verbose=0)
+    with pytest.raises(ValueError, match="`augment` needs square images"):
+        train(autoencoder, sequences, 1, augment=True, verbose=0)
+    with pytest.raises(ValueError, match="`images` must be `Sequences`"):
+        train(autoencoder, x, 1, verbose=0)
+    with pytest.raises(ValueError, match="must be uint8, or all float"):
+        Sequences("mixed", np.uint8(200 * abs(x)), None, x, None, x, None)
 
 
 def test_a_model_of_other_sequences():
@@ -75,6 +102,8 @@ def test_windows_and_back(step):
     assert cut.shape == (3, (23 - 5) // step + 1, 5, 2)
     np.testing.assert_array_equal(cut[:, 1], x[:, step : step + 5])
     covered = step * (cut.shape[1] - 1) + 5
+    whole = overlap_mean(windows(x, 5, step, cover=True), 23, step)
+    np.testing.assert_allclose(whole, x, atol=1e-6)
     back = overlap_mean(cut, 23, step)
     np.testing.assert_allclose(back[:, :covered], x[:, :covered], atol=1e-6)
     np.testing.assert_array_equal(
@@ -94,5 +123,7 @@ def test_bad_windows():
         windows(np.zeros((1, 8)), 9)
     with pytest.raises(ValueError, match="`step` must be a positive int"):
         windows(np.zeros((1, 8)), 4, 0)
-    with pytest.raises(ValueError, match="`length` must be at least 10"):
-        overlap_mean(np.zeros((1, 3, 4, 1)), 9, 3)
+    with pytest.raises(ValueError, match="must have 2 windows, for 9 steps. Rec"):
+        overlap_mean(np.zeros((1, 4, 4, 1)), 9, 3)
+    with pytest.raises(ValueError, match="`step` must be an int from 1 to 4. Rec"):
+        overlap_mean(np.zeros((1, 2, 4, 1)), 20, 5)

@@ -80,10 +80,41 @@ def test_scores_of_a_network():
     assert _separates(scores.surprise(planted), labels)
 
 
+@pytest.mark.static
+def test_any_units_and_types():
+    noise = np.random.default_rng(0).normal(size=(1, 1000))
+    noise[0, 700] = 15
+    for offset in (0, 1e4, 1e5):
+        assert moving_z_score(noise + offset).argmax() == 700
+    counts = np.round(20 * noise + 60).clip(0, 255)
+    as_bytes = moving_z_score(counts.astype("uint8"))
+    np.testing.assert_allclose(as_bytes, moving_z_score(counts), atol=1e-4)
+    scores = [WindowScores(x, 32, fitted=50).residual(x) for x in (counts / 255,)]
+    own = WindowScores(counts.astype("uint8"), 32, fitted=50)
+    np.testing.assert_allclose(own.residual(counts.astype("uint8")), *scores, atol=1e-4)
+
+
+@pytest.mark.static
+@pytest.mark.parametrize("steps", [600, 601, 603])
+def test_every_step_is_in_a_window(steps):
+    x_train, x = _waves(8), _waves(4, seed=1)[:, :steps]
+    scores = WindowScores(x_train, 32, 24)
+    for function in (scores.residual, scores.neighbors):
+        found = function(x)
+        assert found.shape == x.shape[:2]
+        assert found[:, -20:].mean() < 3 * found[:, 100:500].mean()
+
+
+def test_a_code_of_one_number():
+    autoencoder = sequence_autoencoder((32, 1), latent_dim=1, filters=(2,))
+    scores = NetworkScores(autoencoder, _waves(1))
+    assert np.isfinite(scores.surprise(_waves(1))).all()
+
+
 def test_bad_scores():
     autoencoder = sequence_autoencoder((32, 1), latent_dim=4, filters=(2,))
     x = _waves(1)
-    with pytest.raises(ValueError, match="must have 1 channels, as the model. Rec"):
+    with pytest.raises(ValueError, match="must have 1 channels. Received: 2"):
         NetworkScores(autoencoder, _waves(1, 2))
     with pytest.raises(ValueError, match="at least 32 steps, one window. Received: 20"):
         NetworkScores(autoencoder, x[:, :20])
@@ -91,5 +122,18 @@ def test_bad_scores():
         NetworkScores(autoencoder, x, neighbors=200)
     with pytest.raises(ValueError, match="`fitted` must be a positive int"):
         WindowScores(x, 32, fitted=0)
+    with pytest.raises(ValueError, match="`x` must have 1 channels. Received: 2"):
+        NetworkScores(autoencoder, x).far(_waves(1, 2))
+    with pytest.raises(ValueError, match="`x` must have 1 channels. Received: 2"):
+        WindowScores(x, 32).residual(_waves(1, 2))
+    with pytest.raises(ValueError, match="an `encoder` to a dense code"):
+        wide = sequence_autoencoder((32, 1), latent_dim=None, filters=(2,))
+        NetworkScores(wide, x)
+    with pytest.raises(ValueError, match="`length` must be an int of at least 2"):
+        moving_z_score(x, 0)
+    with pytest.raises(ValueError, match="`widths` must be positive"):
+        two_sided(x, (0,))
+    with pytest.raises(ValueError, match="`values` must be .n, steps."):
+        deviation(x[0, :, 0])
     with pytest.raises(ValueError, match="must be finite"):
         NetworkScores(autoencoder, x).surprise(np.where(x > 1, np.nan, x))

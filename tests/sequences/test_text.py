@@ -55,7 +55,7 @@ def test_bad_lines(lines, message):
 
 
 def test_bad_text():
-    with pytest.raises(ValueError, match="must have 64 characters. Received: 5"):
+    with pytest.raises(ValueError, match="at least 64 characters. Received: 5"):
         split_lines("short")
     with pytest.raises(ValueError, match="`length` must be a positive int"):
         split_lines("text", 0)
