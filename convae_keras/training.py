@@ -31,10 +31,10 @@ STEPS_PER_EXECUTION = 8
 # Steps of a training below which such calls take longer to compile than they save.
 FEW_STEPS = 1000
 
-# A loss, and the last activation that it needs.
-LOSSES = {"mse": None, "mae": None, "psnr": None}
-LOSSES |= {"binary_crossentropy": keras.activations.sigmoid}
-LOSSES |= {"categorical_crossentropy": keras.activations.softmax}
+# The last activation that a loss needs.
+ENDS = {"binary_crossentropy": keras.activations.sigmoid}
+ENDS |= {"categorical_crossentropy": keras.activations.softmax}
+LOSSES = ("mse", "mae", *ENDS, "psnr")
 
 
 def warmup_cosine(learning_rate, steps):
@@ -269,8 +269,8 @@ def checked_images(autoencoder, images, corrupt=None):
             `inputs`.
     """
     if not isinstance(images, Images):
-        message = "`images` must be `Sequences`, for a model of sequences. Received: "
-        require(len(autoencoder.input_shape) == 4, f"{message}{type(images).__name__}")
+        message = f"`images` must be `Sequences`. Received: {type(images).__name__}"
+        require(len(autoencoder.input_shape) == 4, message)
         x = check_images(images, "images")
         require(len(x) > 1, f"`images` must be at least 2. Received: {len(x)}")
         cut = len(x) - max(1, len(x) // 12)
@@ -278,22 +278,21 @@ def checked_images(autoencoder, images, corrupt=None):
     has_inputs = images.inputs_val is not None
     model_inputs = images.inputs_val[:1] if has_inputs else images.x_val[:1]
     if corrupt is not None:
-        message = f"`corrupt` is of images. Received: {images.unit}; give them inputs"
-        require(images.unit == "images", message)
-        expected = "`corrupt` must be None for images with inputs of their own"
-        require(not has_inputs, f"{expected}. Received: {corrupt} and {images}")
+        own = "images with inputs of their own" if has_inputs else images.unit
+        message = f"`corrupt` must be None for {own}. Received: {corrupt} and {images}"
+        require(own == "images", message)
         model_inputs = corrupt(model_inputs)
-    takes, returns = (f"{verb} {images.unit} of" for verb in ("takes", "returns"))
-    _check_shape(takes, autoencoder.input_shape[1:], model_inputs.shape[1:])
-    output_shape = autoencoder.compute_output_shape(model_inputs.shape)[1:]
-    _check_shape(returns, output_shape, images.image_shape)
+    received, unit = model_inputs.shape, images.unit
+    _check_shape(f"takes {unit}", autoencoder.input_shape[1:], received[1:])
+    output_shape = autoencoder.compute_output_shape(received)[1:]
+    _check_shape(f"returns {unit}", output_shape, images.image_shape)
     return images
 
 
 def _check_shape(does, expected, received):
     sizes = zip(expected, received, strict=False)
     fits = all(size in (None, other) for size, other in sizes)
-    message = f"The model {does} shape {expected}. Received: {received}"
+    message = f"The model {does} of shape {expected}. Received: {received}"
     require(fits and len(expected) == len(received), message)
 
 
@@ -307,8 +306,7 @@ def _settings(autoencoder, images, corrupt, options):
     defaults = {"learning_rate": 0.03 if small else 0.005}
     defaults |= {"batch_size": 64 if small else 128}
     last = _last_activation(autoencoder)
-    losses = [name for name, needed in LOSSES.items() if last and needed is last]
-    defaults |= {"loss": losses[0] if losses else "mse"}
+    defaults |= {"loss": {end: loss for loss, end in ENDS.items()}.get(last, "mse")}
     options = {k: defaults.get(k) if v is None else v for k, v in options.items()}
     options = {key: plain(value) for key, value in options.items()}
     _check_options(autoencoder, images, **options)
@@ -332,9 +330,8 @@ def _check_options(autoencoder, images, learning_rate, loss, seed, turn, **sizes
         require(is_int(size, 1), message)
     message = f"`learning_rate` must be positive. Received: {learning_rate!r}"
     require(is_number(learning_rate) and 0 < learning_rate < np.inf, message)
-    known = isinstance(loss, str) and loss in LOSSES
-    require(known, f"`loss` must be one of {(*LOSSES,)}. Received: {loss!r}")
-    needed, last = LOSSES[loss], _last_activation(autoencoder)
+    require(loss in LOSSES, f"`loss` must be one of {LOSSES}. Received: {loss!r}")
+    needed, last = ENDS.get(loss), _last_activation(autoencoder)
     ends = f"this model does not end in a {getattr(needed, '__name__', None)}"
     hint = f"needs outputs in [0, 1], and {ends}. Use loss='mse'."
     require(needed in (None, last), f"`loss={loss!r}` {hint}")
@@ -349,4 +346,3 @@ def _last_activation(model):
             return _last_activation(layer)
         if hasattr(layer, "activation"):
             return layer.activation
-    return None

@@ -275,7 +275,7 @@ def test_a_loss_that_does_not_fit_the_range(few, monkeypatch):
 def test_a_model_that_takes_no_channels(few, monkeypatch):
     monkeypatch.setattr(keras.Model, "fit", refuse_to_fit)
     model = keras.Sequential([keras.Input((28, 28)), keras.layers.Dense(28)])
-    message = r"images of shape \(28, 28\). Received: \(28, 28, 1\)"
+    message = "`images` must be `Sequences`. Received: ndarray"
     with pytest.raises(ValueError, match=message):
         train(model, few)
 

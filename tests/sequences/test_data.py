@@ -51,7 +51,7 @@ def test_what_is_of_images_only():
     x = _waves(24, 16, 16)
     sequences = Sequences("waves", x[:16], None, x[16:20], None, x[20:], None)
     autoencoder = sequence_autoencoder((16, 16), latent_dim=4, filters=(4,))
-    with pytest.raises(ValueError, match="`corrupt` is of images. Received: sequences"):
+    with pytest.raises(ValueError, match="`corrupt` must be None for sequences"):
         train(autoencoder, sequences, 1, corrupt=GaussianNoise(0.1), verbose=0)
     with pytest.raises(ValueError, match="`augment` needs square images"):
         train(autoencoder, sequences, 1, augment=True, verbose=0)
