@@ -182,7 +182,7 @@ def integrated_gradients(function, x, *others, fill, steps=32):
     for step in range(steps):
         between = fill + (x - fill) * np.float32((step + 0.5) / steps)
         total += input_gradients(function, between, *others)
-    return total / steps * (x - fill)
+    return total / np.float32(steps) * (x - fill)
 
 
 def _filled(x, fill):

@@ -37,7 +37,8 @@ def sequence_autoencoder(
             steps; the decoder mirrors them.
         kernel_size: int, steps that a convolution looks at.
         activation: str, of all layers except the code and the output.
-        output_activation: str, of the output; None for values of any range.
+        output_activation: str, of the output, such as `"sigmoid"` for values in
+            [0, 1]; None for values of any range.
         seed: int, for the same initial weights at every call, or None.
         name: str.
 

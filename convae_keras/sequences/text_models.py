@@ -81,9 +81,9 @@ def text_autoencoder(
 
     Returns:
         An uncompiled functional `Autoencoder` whose `encoder` and `decoder` are
-        models too. Input: float32 `(n, length, characters)`; output: the
-        probability of each character, of the same shape. Code: float32
-        `(n, length / block, latent_dim)`.
+        models too. Input: float32 `(n, length, characters)`, what `one_hot` makes,
+        divided by 255; output: the probability of each character, of the same
+        shape. Code: float32 `(n, length / block, latent_dim)`.
 
     Raises:
         ValueError: for a value that does not fit.
