@@ -1,7 +1,7 @@
 """Measures how fast networks train, beside those that tutorials print.
 
     python benchmarks/speed.py                         every rival
-    python benchmarks/speed.py --only "Keras" --rounds 3
+    python benchmarks/speed.py --only code preset      those with such a name
 
 Each rival runs in a process of its own, and is timed from outside, by the lines that it
 prints. The rivals take turns, several times; an epoch before those that are timed is
@@ -32,16 +32,16 @@ THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--only", default="", help="rivals whose names hold this text")
+    parser.add_argument("--only", nargs="*", default=[""], help="texts in their names")
     parser.add_argument("--rounds", type=int, default=3, help="turns of each rival")
     parser.add_argument("--epochs", type=int, default=3, help="timed in a turn")
-    parser.add_argument("--images", type=int, default=20_000, help="of an epoch")
+    parser.add_argument("--images", type=int, default=40_000, help="of an epoch")
     parser.add_argument("--out", default=ROOT / "results" / "benchmarks.json")
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
         return work(arguments)
-    names = [name for name in RIVALS if arguments.only in name]
+    names = [n for n in RIVALS if any(text in n for text in arguments.only)]
     if not names:
         parser.error(f"--only matches none of {[*RIVALS]}")
     turns = {name: [] for name in names}

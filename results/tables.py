@@ -40,7 +40,8 @@ def all_results(folder):
     """
     rows = [["notebook", "result", "mean", "±", "runs"]]
     for path in sorted(folder.glob("*.json")):
-        for key, metric in read_json(path)["metrics"].items():
+        # `benchmarks.json` has speeds, of another form.
+        for key, metric in read_json(path).get("metrics", {}).items():
             mean, runs = f"{metric['mean']:.6g}", metric["runs"]
             std = f"{metric['std']:.1g}" if runs > 1 else ""
             rows.append([path.stem, f"`{key}`", mean, std, str(runs)])
