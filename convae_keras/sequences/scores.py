@@ -6,8 +6,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d, uniform_filter1d
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
-from sklearn.neighbors import NearestNeighbors
 
+from convae_keras.features import nearest
 from convae_keras.sequences.data import check_sequences, overlap_mean, windows
 from convae_keras.validation import is_int, require
 
@@ -139,14 +139,14 @@ class WindowScores:
         self.seed, self.channels = seed, _floats(x_train, "x_train").shape[2]
         known = self._cut(x_train)
         self.known = known.reshape(-1, known.shape[2] * known.shape[3])
-        self.search = _search(self.known, neighbors, fitted, seed)
+        self.count, self.few = neighbors, _few(self.known, neighbors, fitted, seed)
 
     # What follows takes sequences, as `check_sequences` does, of the channels that
     # were learned, and returns float `(n, steps)`.
 
     def neighbors(self, x):
         """Returns the mean distance from the nearest training windows."""
-        return self._each(x, lambda w: self.search.kneighbors(w)[0].mean(axis=1))
+        return self._each(x, lambda w: nearest(self.few, w, self.count)[1].mean(axis=1))
 
     def centers(self, x):
         """Returns the distance from the nearest of 100 centers (k-means)."""
@@ -209,9 +209,9 @@ class NetworkScores:
         self, autoencoder, x_train, step=4, *, neighbors=5, fitted=20_000, seed=0
     ):
         encoder = getattr(autoencoder, "encoder", None)
-        shapes = [getattr(m, "input_shape", ()) for m in (autoencoder, encoder)]
+        shape = getattr(autoencoder, "input_shape", ())
         expected = "`autoencoder` must have windows as input, and an `encoder`"
-        fits = encoder is not None and len(shapes[0]) == 3 and None not in shapes[0][1:]
+        fits = encoder is not None and len(shape) == 3 and None not in shape[1:]
         fits = fits and len(encoder.output_shape) == 2
         require(fits, f"{expected} to a dense code. Received: {autoencoder!r}")
         self.model, self.step = autoencoder, step
@@ -221,7 +221,8 @@ class NetworkScores:
         require(len(codes) > 1, message)
         values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(codes.T)))
         self.whiten = vectors / np.sqrt(np.maximum(values, 1e-6))
-        self.search = _search(codes @ self.whiten, neighbors, fitted, seed)
+        few = _few(codes @ self.whiten, neighbors, fitted, seed)
+        self.count, self.few = neighbors, few
 
     # What follows takes sequences, as `check_sequences` does, of the model's channels,
     # and returns float `(n, steps)`. uint8 is scaled to [0, 1], as in training.
@@ -240,8 +241,8 @@ class NetworkScores:
     def far(self, x):
         """Returns how far codes are from the nearest training codes."""
         codes = self._encode(self._cut(x)) @ self.whiten
-        distances = self.search.kneighbors(codes)[0].mean(axis=1)
-        return spread(distances, x, self.length, self.step)
+        distances = nearest(self.few, codes, self.count)[1]
+        return spread(distances.mean(axis=1), x, self.length, self.step)
 
     def surprise(self, x):
         """Returns the largest of three deviations.
@@ -292,11 +293,11 @@ def spread(values, x, length, step):
     return overlap_mean(whole, np.shape(x)[1], step)[..., 0]
 
 
-def _search(known, neighbors, fitted, seed):
+def _few(known, neighbors, fitted, seed):
     for name, value in {"neighbors": neighbors, "fitted": fitted}.items():
         message = f"`{name}` must be a positive int. Received: {value!r}"
         require(is_int(value, 1), message)
     few = np.random.default_rng(seed).permutation(len(known))[:fitted]
     expected = f"`x_train` must have at least {neighbors} windows, one a neighbor"
     require(len(few) >= neighbors, f"{expected}. Received: {len(few)}")
-    return NearestNeighbors(n_neighbors=neighbors, algorithm="brute").fit(known[few])
+    return known[few]
