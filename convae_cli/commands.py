@@ -14,7 +14,13 @@ from PIL import Image
 
 from convae_cli import data, tasks
 from convae_cli.checks import is_pretrained, require
-from convae_keras import load_pretrained, load_run, set_up_device, validation
+from convae_keras import (
+    distribution,
+    load_pretrained,
+    load_run,
+    set_up_device,
+    validation,
+)
 from convae_keras import train as train_model
 from convae_keras.anomaly import is_detector
 from convae_keras.compression import Codec
@@ -37,14 +43,19 @@ from convae_keras.untrusted import named
 
 # TensorFlow warns of images of many sizes.
 logging.getLogger("tensorflow").setLevel("ERROR")
-# Finds the devices, which C++ libraries announce, while nobody sees it.
-keras.ops.zeros(())
 
 
-def limit_memory(megabytes):
-    """Sets what a file may unpack to, here and in Pillow; None for the default."""
-    validation.set_limit(*[] if megabytes is None else [megabytes])
+def prepare(arguments):
+    """Prepares any verb: limits memory, joins other processes, finds the devices."""
+    # What a file may unpack to, here and in Pillow; None for the default.
+    validation.set_limit(*[] if arguments.limit is None else [arguments.limit])
     Image.MAX_IMAGE_PIXELS = validation.limit_of("pixels")
+    if getattr(arguments, "join", None):
+        coordinator, *numbers = arguments.join
+        print(f"Waiting for all processes at {coordinator}", flush=True)
+        processes, index = (int(n) if n.isdecimal() else n for n in numbers)
+        distribution.join(coordinator, processes, index)
+    keras.ops.zeros(())  # finds the devices, which C++ libraries announce
 
 
 def train(arguments):
@@ -62,16 +73,23 @@ def train(arguments):
     options |= {"corrupt": corrupt, "run": run}
     # A bar where somebody watches, a line an epoch in a log.
     options["verbose"] = 1 if sys.stdout.isatty() else 2
-    _print_time(run, autoencoder, images, options)
+    if not arguments.join:
+        _print_time(run, autoencoder, images, options)
     history = train_model(autoencoder, images, **options)
+    done = {"epochs": len(history["loss"]), "seconds": sum(history["seconds"])}
+    done["val_loss"] = min(history["val_loss"])
+    if arguments.join:
+        index, _ = distribution.share()
+        distribution.leave()
+        if index:  # the first does the rest
+            return done
+        autoencoder = load_run(run)
     task.finish(run, autoencoder, images)
     results = task.scores(autoencoder, images, corrupt)
     write_report(run, autoencoder, images, results)
     _print_scores(results)
     print(f"The model and its card are in {run}")
-    summary = _summary(run, images, autoencoder, results)
-    summary |= {"epochs": len(history["loss"]), "seconds": sum(history["seconds"])}
-    return summary | {"val_loss": min(history["val_loss"])}
+    return _summary(run, images, autoencoder, results) | done
 
 
 def _print_time(run, autoencoder, images, options):

@@ -15,6 +15,8 @@ import warnings
 
 from convae_cli.parser import VERBS, check, parser
 
+LOST = 3
+
 
 def entry():
     """Runs the command as a process of its own.
@@ -27,6 +29,8 @@ def entry():
         sys.stdout.flush()
     except KeyboardInterrupt:
         status = 130
+    if status == LOST:
+        os._exit(status)  # JAX would wait for the other
     # Nothing is lost from here on, and libraries would print tracebacks.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     return status
@@ -40,7 +44,8 @@ def main(argv=None):
 
     Returns:
         int, the exit status: 0 if done, 1 if some files were skipped, 2 for input
-        that cannot be used and disks that are full, 130 after Ctrl-C.
+        that cannot be used and disks that are full, 3 if another process of the same
+        training was lost, 130 after Ctrl-C.
     """
     for stream in (sys.stdout, sys.stderr):
         # A file may have a name that the terminal cannot show.
@@ -50,12 +55,14 @@ def main(argv=None):
     verb = VERBS[arguments.verb]
     try:
         check(arguments)
-        commands = _commands()
-        commands.limit_memory(arguments.limit)
+        commands = _commands(arguments)
         run = getattr(commands, arguments.verb)
         with warnings.catch_warnings():
             warnings.showwarning = _one_line
             summary = run(arguments)
+    except ConnectionError as error:
+        print(f"convae: {error}", file=sys.stderr, flush=True)
+        return LOST
     except (ValueError, OSError) as error:
         print(f"convae: {error}", file=sys.stderr)
         return 2
@@ -72,13 +79,15 @@ def _one_line(message, *_):
     print(f"convae: {message}", file=sys.stderr)
 
 
-def _commands():
-    """Imports what runs the verbs, and with it Keras, in silence."""
+def _commands(arguments):
+    """Imports what runs the verbs, and with it Keras, and prepares it, in silence."""
     # 3: TensorFlow prints fatal errors only. What is wrong with a GPU is said by
     # `set_up_device`.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _interruptible(), _quiet():
-        return importlib.import_module("convae_cli.commands")
+        commands = importlib.import_module("convae_cli.commands")
+        commands.prepare(arguments)
+        return commands
 
 
 @contextlib.contextmanager
@@ -111,6 +120,8 @@ def _quiet():
         os.dup2(kept.fileno(), 2)
         try:
             yield
+        except (ValueError, OSError):  # `main` says what is wrong
+            raise
         except BaseException:
             kept.seek(0)
             os.write(saved, kept.read())

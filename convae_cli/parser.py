@@ -91,6 +91,10 @@ def _train(add):
     half = "compute in half precision (mixed_float16), for GPUs"
     add("--half", action="store_true", help=half)
     add("--tensorboard", action="store_true", help="write logs to RUN/logs")
+    together = "train one model by several processes, under KERAS_BACKEND=jax: the "
+    together += "address of the first, how many, and which of them this is, from 0"
+    names = ("HOST:PORT", "PROCESSES", "INDEX")
+    add("--join", nargs=3, metavar=names, help=together)
     _data_flags(add)
 
 

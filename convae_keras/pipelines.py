@@ -12,6 +12,8 @@ from convae_keras.validation import check_images, format_shape, is_int, require
 # Folded into a batch's seed to draw its flip and rotation. Corruptions fold in
 # smaller numbers.
 AUGMENT = 100
+# With the index of a process added, folded into a batch's seed for its part.
+SHARE = 1000
 
 
 def to_float(x, pixel_range=(0, 1)):
@@ -83,6 +85,7 @@ def make_pipeline(
     corrupt=None,
     inputs=None,
     augment=False,
+    share=(0, 1),
     validate=True,
 ):
     """Builds a pipeline of (input, target) batches for `fit`.
@@ -111,6 +114,9 @@ def make_pipeline(
         inputs: images, as many as `x`, or None.
         augment: bool, apply a random flip and 90° rotation to each batch, the
             same to inputs and targets. Images must be square.
+        share: `(index, count)`, which part of every shuffled batch is returned:
+            that of process `index` of `count`. `corrupt` and `augment` draw
+            something else for each.
         validate: bool. False skips the checks of `x` and `inputs`, for arrays
             of `Images`, which are valid: floats are then not read twice.
 
@@ -136,12 +142,13 @@ def make_pipeline(
     message = f"`steps_per_epoch` must be from 1 to {full}. Received: {steps}"
     require(1 <= steps <= full, message)
     check_augment(augment, x.shape[1:])
-    make_pair = _pair_function(x, corrupt, inputs, augment, _check_range(pixel_range))
+    scaled = {"pixel_range": _check_range(pixel_range), "share": share}
+    make_pair = _pair_function(x, corrupt, inputs, augment, **scaled)
     if seed is None:
         batches = tf.data.Dataset.range(n).batch(batch_size).enumerate()
         batches = batches.map(lambda step, indices: ([0, 0], step, indices))
     else:
-        batches = _shuffled(n, batch_size, steps, seed, first_epoch)
+        batches = _shuffled(n, batch_size, steps, seed, first_epoch, share)
     parallel = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
     return batches.map(make_pair, **parallel).prefetch(tf.data.AUTOTUNE)
 
@@ -161,20 +168,22 @@ def check_augment(augment, image_shape):
     require(square or not augment, message)
 
 
-def _shuffled(n, batch_size, steps, seed, first_epoch):
+def _shuffled(n, batch_size, steps, seed, first_epoch, share):
     """Infinite dataset of `(the epoch's seed, step, indices)`."""
+    index, count = share
 
     def epoch_of_batches(epoch):
         epoch_seed = tf.stack([tf.cast(seed, epoch.dtype), epoch])
         order = tf.random.experimental.stateless_shuffle(tf.range(n), seed=epoch_seed)
         batches = tf.reshape(order[: steps * batch_size], (steps, batch_size))
-        batches = tf.data.Dataset.from_tensor_slices(batches).enumerate()
+        batches = tf.data.Dataset.from_tensor_slices(batches[:, index::count])
+        batches = batches.enumerate()
         return batches.map(lambda step, indices: (epoch_seed, step, indices))
 
     return tf.data.Dataset.range(first_epoch, tf.int64.max).flat_map(epoch_of_batches)
 
 
-def _pair_function(x, corrupt, inputs, augment, pixel_range):
+def _pair_function(x, corrupt, inputs, augment, pixel_range, share):
     """Returns a function from an epoch's seed, a step and indices to a batch."""
     gather_targets, gather_inputs = _gather_function(x), None
     if inputs is not None:
@@ -187,6 +196,8 @@ def _pair_function(x, corrupt, inputs, augment, pixel_range):
     def make_pair(epoch_seed, step, indices):
         # Another seed than the one by which the epoch was shuffled.
         seed = tf.random.experimental.stateless_fold_in(epoch_seed, step + 1)
+        if share[0]:
+            seed = tf.random.experimental.stateless_fold_in(seed, SHARE + share[0])
         model_inputs = targets = _bytes_to_float(gather_targets(indices), tf.cast)
         if gather_inputs:
             model_inputs = _bytes_to_float(gather_inputs(indices), tf.cast)

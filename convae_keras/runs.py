@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from convae_keras import untrusted
+from convae_keras.distribution import alone
 from convae_keras.saving import (
     atomic_write,
     fingerprint,
@@ -221,7 +222,7 @@ def save_model(run, model, name="model.keras"):
         model: `keras.Model`.
         name: str, its file.
     """
-    with atomic_write(run / name) as temporary:
+    with atomic_write(run / name) as temporary, alone():
         model.save(temporary)
 
 
@@ -257,6 +258,8 @@ class RunKeeper(keras.callbacks.Callback):
     Args:
         run: `Path`, the run folder; None to save nothing.
         epochs, patience: as in `is_finished`; the training stops when it is.
+        writes: bool. False only reads the run folder, which another process of
+            the same training writes.
 
     Attributes:
         history: dict of lists, one number an epoch: `loss`, `val_loss`, and
@@ -265,8 +268,9 @@ class RunKeeper(keras.callbacks.Callback):
             `val_loss`.
     """
 
-    def __init__(self, run, epochs, patience=None):
+    def __init__(self, run, epochs, patience=None, writes=True):
         super().__init__()
+        self.writes = run is not None and writes
         self.run, self.epochs, self.patience = run, epochs, patience
         self.history = {"loss": [], "val_loss": [], "seconds": []}
         self.best = None
@@ -303,7 +307,7 @@ class RunKeeper(keras.callbacks.Callback):
             self.best = self.model.get_weights()
         for key, value in {**logs, "seconds": self._seconds}.items():
             self.history[key].append(value)
-        if self.run:
+        if self.writes:
             save_checkpoint(self.run, self.model, self.history, self.best)
         self.model.stop_training = self.is_finished()
 
@@ -316,7 +320,7 @@ class RunKeeper(keras.callbacks.Callback):
         Of a finished training the checkpoint is deleted.
         """
         self.model.set_weights(self.best)
-        if self.run:
+        if self.writes:
             save_run(self.run, self.model, self.history)
             if self.is_finished():
                 (self.run / "checkpoint.npz").unlink(missing_ok=True)

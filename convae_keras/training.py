@@ -1,12 +1,14 @@
-"""Training of an autoencoder: settings, `compile`, `fit`."""
+"""Training of an autoencoder: `compile`, `fit`."""
+
+import contextlib
 
 import keras
 import numpy as np
 
+from convae_keras import distribution
 from convae_keras.data.sources import Images
 from convae_keras.keras_settings import standard_settings
-from convae_keras.models import count_trainable, pixel_range
-from convae_keras.pipelines import check_augment, make_pipeline
+from convae_keras.pipelines import make_pipeline
 from convae_keras.progress import EpochLine
 from convae_keras.runs import (
     RunKeeper,
@@ -16,25 +18,14 @@ from convae_keras.runs import (
     open_run,
     remember_weights,
 )
-from convae_keras.saving import architecture_hash, locked
-from convae_keras.validation import (
-    as_path,
-    check_images,
-    is_int,
-    is_number,
-    plain,
-    require,
-)
+from convae_keras.saving import locked
+from convae_keras.training_settings import training_settings
+from convae_keras.validation import as_path, check_images, require
 
 # Steps that the backend runs in one call. Long epochs are a multiple of them.
 STEPS_PER_EXECUTION = 8
 # Steps of a training below which such calls take longer to compile than they save.
 FEW_STEPS = 1000
-
-# The last activation that a loss needs.
-ENDS = {"binary_crossentropy": keras.activations.sigmoid}
-ENDS |= {"categorical_crossentropy": keras.activations.softmax}
-LOSSES = ("mse", "mae", *ENDS, "psnr")
 
 
 def warmup_cosine(learning_rate, steps):
@@ -76,6 +67,7 @@ def negative_psnr(y_true, y_pred):
     return 10 * keras.ops.log10(errors + 1e-6)
 
 
+@distribution.watched()
 @standard_settings()
 def train(
     autoencoder,
@@ -108,6 +100,10 @@ def train(
     is that of a training that was not interrupted. A finished run is loaded,
     not trained again.
 
+    Several processes, on one host or several, train one model if each calls
+    `convae_keras.distribution.join` first, and this function with the same
+    arguments; all must see the same `run` folder.
+
     Args:
         autoencoder: functional `keras.Model` from images to images. It is
             compiled here.
@@ -115,7 +111,8 @@ def train(
             [0, 1], `(n, height, width, channels)`, whose last twelfth is used for
             validation.
         epochs: int.
-        batch_size: int; None for 64 up to 10,000 parameters and 128 above.
+        batch_size: int, over all processes; None for 64 up to 10,000 parameters
+            and 128 above.
         learning_rate: float, the maximum of the schedule; None for 0.03 up to
             10,000 parameters and 0.005 above.
         loss: `"mse"`, `"mae"`, `"psnr"` (minus the PSNR in dB),
@@ -144,6 +141,8 @@ def train(
         ValueError: before training, for images, sizes, a loss or a folder that
             do not fit, or a folder in which another process trains; during
             training, if the loss is not a number.
+        ConnectionError: if another process that trains the model is lost; its
+            last complete epoch is saved.
         KeyboardInterrupt: if interrupted, after the run folder is saved.
     """
     images = checked_images(autoencoder, images, corrupt)
@@ -153,14 +152,17 @@ def train(
     options |= {"learning_rate": learning_rate, "turn": bool(augment)}
     if patience is not None:  # earlier run folders do not say that there is none
         options["patience"] = patience
-    settings = _settings(autoencoder, images, corrupt, options)
+    settings = training_settings(autoencoder, images, corrupt, options)
     settings["initial_weights"] = initial_weights(autoencoder, run)
     message = "`tensorboard=True` needs a `run` folder. Received: None"
     require(run is not None or not tensorboard, message)
+    distribution.check_settings(settings, run)
     if run is None:
         return _fit(autoencoder, images, corrupt, settings, None, False, verbose)
-    with locked(run, argument="run"):
-        open_run(run, settings)
+    first = distribution.share()[0] == 0  # the only one that writes
+    with locked(run, argument="run") if first else contextlib.nullcontext():
+        if first:
+            open_run(run, settings)
         try:
             history = finished_history(run, epochs, settings.get("patience"))
             if history:
@@ -176,7 +178,9 @@ def train(
 def _fit(autoencoder, images, corrupt, settings, run, tensorboard, verbose):
     epochs, steps = settings["epochs"], _steps(settings, len(images.x_train))
     _compile(autoencoder, settings, steps)
-    keeper = RunKeeper(run, epochs, settings.get("patience"))
+    first = distribution.share()[0] == 0
+    verbose = verbose if first else 0
+    keeper = RunKeeper(run, epochs, settings.get("patience"), writes=first)
     callbacks = [keeper]
     if verbose == 2:
         callbacks.append(EpochLine())
@@ -230,7 +234,7 @@ def _pipelines(images, corrupt, settings, first_epoch, steps):
     shared |= {"corrupt": corrupt, "validate": False}  # `Images` are valid
     shuffled = {"seed": settings["seed"], "first_epoch": first_epoch}
     shuffled |= {"steps_per_epoch": steps, "augment": settings["turn"]}
-    shuffled |= {"inputs": images.inputs_train}
+    shuffled |= {"inputs": images.inputs_train, "share": distribution.share()}
     train = make_pipeline(images.x_train, **shared, **shuffled)
     validation = make_pipeline(images.x_val, inputs=images.inputs_val, **shared)
     return {"x": train, "validation_data": validation, "steps_per_epoch": steps}
@@ -294,55 +298,3 @@ def _check_shape(does, expected, received):
     fits = all(size in (None, other) for size, other in sizes)
     message = f"The model {does} of shape {expected}. Received: {received}"
     require(fits and len(expected) == len(received), message)
-
-
-def _settings(autoencoder, images, corrupt, options):
-    """Validates the arguments of `train()` and fills in defaults.
-
-    Returns:
-        dict of plain values, for `settings.json`: all that the result depends on.
-    """
-    small = autoencoder.count_params() <= 10_000
-    defaults = {"learning_rate": 0.03 if small else 0.005}
-    defaults |= {"batch_size": 64 if small else 128}
-    last = _last_activation(autoencoder)
-    defaults |= {"loss": {end: loss for loss, end in ENDS.items()}.get(last, "mse")}
-    options = {k: defaults.get(k) if v is None else v for k, v in options.items()}
-    options = {key: plain(value) for key, value in options.items()}
-    _check_options(autoencoder, images, **options)
-    return {
-        "data": str(images),
-        "fingerprint": images.fingerprint,
-        "architecture": architecture_hash(autoencoder),
-        "parameters": count_trainable(autoencoder),
-        "pixel_range": pixel_range(autoencoder),
-        **options,
-        "batch_size": min(options["batch_size"], len(images.x_train)),
-        "corruption": corrupt and corrupt.config(),
-        "paired": images.inputs_train is not None,
-        "backend": keras.backend.backend(),
-    }
-
-
-def _check_options(autoencoder, images, learning_rate, loss, seed, turn, **sizes):
-    for name, size in sizes.items():  # epochs, batch_size, patience
-        message = f"`{name}` must be a positive int. Received: {size!r}"
-        require(is_int(size, 1), message)
-    message = f"`learning_rate` must be positive. Received: {learning_rate!r}"
-    require(is_number(learning_rate) and 0 < learning_rate < np.inf, message)
-    require(loss in LOSSES, f"`loss` must be one of {LOSSES}. Received: {loss!r}")
-    needed, last = ENDS.get(loss), _last_activation(autoencoder)
-    ends = f"this model does not end in a {getattr(needed, '__name__', None)}"
-    hint = f"needs outputs in [0, 1], and {ends}. Use loss='mse'."
-    require(needed in (None, last), f"`loss={loss!r}` {hint}")
-    require(is_int(seed), f"`seed` must be an int. Received: {seed!r}")
-    check_augment(turn, images.image_shape)
-
-
-def _last_activation(model):
-    """Returns that of the last layer with one, also in nested models, or None."""
-    for layer in reversed(model.layers):
-        if isinstance(layer, keras.Model):
-            return _last_activation(layer)
-        if hasattr(layer, "activation"):
-            return layer.activation
