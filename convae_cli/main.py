@@ -50,10 +50,10 @@ def main(argv=None):
     verb = VERBS[arguments.verb]
     try:
         check(arguments)
-        commands = _commands()
-        commands.limit_memory(arguments.limit)
-        run = getattr(commands, arguments.verb)
-        with warnings.catch_warnings():
+        run = getattr(_commands(verb, arguments), arguments.verb)
+        # A script reads the summary, and nothing else.
+        printed = sys.stderr if arguments.json else sys.stdout
+        with warnings.catch_warnings(), contextlib.redirect_stdout(printed):
             warnings.showwarning = _one_line
             summary = run(arguments)
     except (ValueError, OSError) as error:
@@ -72,13 +72,17 @@ def _one_line(message, *_):
     print(f"convae: {message}", file=sys.stderr)
 
 
-def _commands():
-    """Imports what runs the verbs, and with it Keras, in silence."""
+def _commands(verb, arguments):
+    """Imports what runs a verb, if need be with Keras, and that in silence."""
+    if verb.module is not None:
+        return importlib.import_module(verb.module)
     # 3: TensorFlow prints fatal errors only. What is wrong with a GPU is said by
     # `set_up_device`.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _interruptible(), _quiet():
-        return importlib.import_module("convae_cli.commands")
+        commands = importlib.import_module("convae_cli.commands")
+    commands.limit_memory(arguments.limit)
+    return commands
 
 
 @contextlib.contextmanager

@@ -948,3 +948,33 @@ def test_settings_of_a_run_that_make_no_sense(
     assert main(["evaluate", str(tmp_path / "run"), "--data", thousand]) == 2
     error = capsys.readouterr().err
     assert re.search(said, error) and error.count("\n") == 1
+
+
+# --- export ------------------------------------------------------------------
+
+
+@pytest.mark.tensorflow
+@pytest.mark.float32
+def test_export_a_run(finished, capsys, tmp_path):
+    arguments = ["export", "--model", str(finished.run), "--part", "encoder"]
+    assert main([*arguments, "--out", "encoder.onnx"]) == 0
+    said = "The model is in encoder.onnx, and its inputs in encoder.onnx.json"
+    assert said in capsys.readouterr().out
+    assert main([*arguments, "--out", "encoder.onnx"]) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert main([*arguments, "--out", "encoder.onnx", "--overwrite", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report.pop("out") == "encoder.onnx" and report["part"] == "encoder"
+    assert report == read_json("encoder.onnx.json")
+
+
+def test_a_script_reads_one_object(digits, capsys, tmp_path):
+    """With `--json`, all words are on standard error."""
+    Image.fromarray(digits.x_test[0, ..., 0]).save("digit.png")
+    assert main(["encode", "reference", "digit.png", "codes.npz", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"images": 1, "skipped": {}}
+    assert "The features of 1 images are in codes.npz" in err
+    assert main(["encode", "reference", "digit.png", "codes.npz", "--json"]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and "--overwrite" in err
