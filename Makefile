@@ -13,7 +13,7 @@ PYTHON ?= $(shell for python in $(PYTHONS); do \
 # used; its name changes with the folder, since an environment cannot be moved.
 STAMP := made-for-$(shell pwd | cksum | cut -d " " -f 1)
 # The lower bound of every dependency.
-OLDEST = $(shell sed -n 's/^ *"\{0,1\}\([a-z-]*\)>=\([0-9.]*\),<.*/\1==\2/p' pyproject.toml requirements.txt)
+OLDEST = $(shell sed -n 's/^ *"\{0,1\}\([a-z0-9-]*\)>=\([0-9.]*\),<.*/\1==\2/p' pyproject.toml requirements.txt)
 
 TF_CPP_MIN_LOG_LEVEL ?= 2
 export TF_CPP_MIN_LOG_LEVEL

@@ -12,15 +12,20 @@ def require(condition, message):
         raise ValueError(message)
 
 
+def pretrained_folder():
+    """Returns the folder of the models that ship with the package, a `Path`."""
+    # Finding a package, unlike importing it, runs none of its code.
+    return Path(find_spec("convae_keras").origin).parent / "pretrained"
+
+
 def pretrained_names():
     """Names of the models that ship with the package, sorted.
 
     Returns:
         list of str, as `convae_keras.pretrained.pretrained_names` returns it.
     """
-    # Finding a package, unlike importing it, runs none of its code.
-    folder = Path(find_spec("convae_keras").origin).parent / "pretrained"
-    return sorted(path.parent.name for path in folder.glob("*/settings.json"))
+    settings = pretrained_folder().glob("*/settings.json")
+    return sorted(path.parent.name for path in settings)
 
 
 def is_pretrained(run):

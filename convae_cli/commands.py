@@ -12,20 +12,15 @@ import keras
 import numpy as np
 from PIL import Image
 
-from convae_cli import data, tasks
+from convae_cli import data, joined, tasks
 from convae_cli.checks import is_pretrained, require
-from convae_keras import (
-    distribution,
-    load_pretrained,
-    load_run,
-    set_up_device,
-    validation,
-)
+from convae_cli.opened import open_codec, open_model, open_part, open_run
+from convae_keras import load_pretrained, set_up_device, validation
 from convae_keras import train as train_model
 from convae_keras.anomaly import is_detector
-from convae_keras.compression import Codec
 from convae_keras.corruption import from_config
 from convae_keras.evaluation import model_inputs
+from convae_keras.export import export_model
 from convae_keras.files import archive, generated, restore
 from convae_keras.files import search as features
 from convae_keras.files.anomalies import TABLE, find_anomalies
@@ -37,7 +32,7 @@ from convae_keras.pipelines import to_float
 from convae_keras.pretrained import find_pretrained, pretrained_names
 from convae_keras.progress import epoch_seconds, format_seconds
 from convae_keras.runs import SETTINGS
-from convae_keras.saving import load_model, read_json
+from convae_keras.saving import read_json
 from convae_keras.training import checked_images
 from convae_keras.untrusted import named
 
@@ -51,10 +46,7 @@ def prepare(arguments):
     validation.set_limit(*[] if arguments.limit is None else [arguments.limit])
     Image.MAX_IMAGE_PIXELS = validation.limit_of("pixels")
     if getattr(arguments, "join", None):
-        coordinator, *numbers = arguments.join
-        print(f"Waiting for all processes at {coordinator}", flush=True)
-        processes, index = (int(n) if n.isdecimal() else n for n in numbers)
-        distribution.join(coordinator, processes, index)
+        joined.join(*arguments.join)
     keras.ops.zeros(())  # finds the devices, which C++ libraries announce
 
 
@@ -79,11 +71,9 @@ def train(arguments):
     done = {"epochs": len(history["loss"]), "seconds": sum(history["seconds"])}
     done["val_loss"] = min(history["val_loss"])
     if arguments.join:
-        index, _ = distribution.share()
-        distribution.leave()
-        if index:  # the first does the rest
+        autoencoder = joined.leave(run)
+        if autoencoder is None:  # the first process does the rest
             return done
-        autoencoder = load_run(run)
     task.finish(run, autoencoder, images)
     results = task.scores(autoencoder, images, corrupt)
     write_report(run, autoencoder, images, results)
@@ -107,7 +97,7 @@ def _print_time(run, autoencoder, images, options):
 
 def evaluate(arguments):
     """Scores a trained model on test images."""
-    autoencoder, run = _model_of_images(arguments.run), Path(arguments.run)
+    autoencoder, run = open_run(arguments.run), Path(arguments.run)
     path = run / "settings.json"
     settings = read_json(path, SETTINGS) if path.exists() else {}
     if (run / "checkpoint.npz").exists():
@@ -130,7 +120,7 @@ def evaluate(arguments):
 
 def apply(arguments):
     """Restores images of any size."""
-    model, grey = _model(arguments), None
+    model, grey = open_model(arguments.run), None
     if is_pretrained(arguments.run) and f"{arguments.run}_grey" in pretrained_names():
         grey = load_pretrained(f"{arguments.run}_grey")
     paths, options = (arguments.input, arguments.output), _switches(arguments)
@@ -146,7 +136,7 @@ def encode(arguments):
     options = {name: getattr(arguments, name) for name in names}
     options |= _decoding(arguments)
     paths = arguments.input, arguments.output
-    names, skipped = features.encode_files(_model(arguments), *paths, **options)
+    names, skipped = features.encode_files(open_model(arguments.run), *paths, **options)
     print(f"The features of {len(names)} images are in {arguments.output}")
     return {"images": len(names), "skipped": skipped}
 
@@ -155,7 +145,7 @@ def search(arguments):
     """Lists the images nearest to a query image."""
     options = {"count": arguments.count, "fit": arguments.fit, **_decoding(arguments)}
     paths = arguments.where, arguments.query
-    found = features.search(_model(arguments), *paths, **options)
+    found = features.search(open_model(arguments.run), *paths, **options)
     for name, distance in found:
         print(f"{distance:8.3f}  {name}")
     return {"found": [{"name": name, "distance": d} for name, d in found]}
@@ -166,7 +156,7 @@ def compress(arguments):
     options = {"lossless": arguments.lossless, "overwrite": arguments.overwrite}
     options |= _decoding(arguments)
     paths = arguments.input, arguments.output
-    count, skipped = archive.compress(_codec(arguments), *paths, **options)
+    count, skipped = archive.compress(open_codec(arguments.run), *paths, **options)
     size = Path(arguments.output).stat().st_size
     print(f"{count} images in {size:,} bytes, {size / count:.1f} each")
     return {"images": count, "bytes": size, "skipped": skipped}
@@ -175,7 +165,7 @@ def compress(arguments):
 def decompress(arguments):
     """Restores the images of such a file."""
     paths, options = (arguments.input, arguments.output), _switches(arguments)
-    count, skipped = archive.decompress(_codec(arguments), *paths, **options)
+    count, skipped = archive.decompress(open_codec(arguments.run), *paths, **options)
     print(f"{count} images are in {arguments.output}")
     return {"images": count, "skipped": skipped}
 
@@ -186,7 +176,7 @@ def generate(arguments):
     options = {name: getattr(arguments, name) for name in names}
     options |= _switches(arguments)
     paths, labels = generated.write_generated(
-        _part(arguments, "generator.keras", "generate", is_generator),
+        open_part(arguments.run, "generator.keras", "generate", is_generator),
         arguments.output,
         **options,
     )
@@ -196,7 +186,7 @@ def generate(arguments):
 
 def anomalies(arguments):
     """Finds unusual images."""
-    detector = _part(arguments, "detector.keras", "anomaly", is_detector)
+    detector = open_part(arguments.run, "detector.keras", "anomaly", is_detector)
     names = ("rate", "fit", "overwrite")
     options = {name: getattr(arguments, name) for name in names}
     options |= _decoding(arguments)
@@ -223,42 +213,24 @@ def info(arguments):
     return found
 
 
+def export(arguments):
+    """Exports a model."""
+    names = ("format", "part", "tolerance", "overwrite")
+    options = {name: getattr(arguments, name) for name in names}
+    model = open_model(arguments.run)
+    report = export_model(model, arguments.out, **options)
+    difference = report["largest_difference"]
+    print(f"{report['runtime']} computes what Keras does, to {difference:.1g}")
+    print(f"The model is in {arguments.out}, and its inputs in {arguments.out}.json")
+    return {"out": arguments.out, **report}
+
+
 def _decoding(arguments):
     return {name: getattr(arguments, name) for name in data.DECODING}
 
 
 def _switches(arguments):
     return {name: getattr(arguments, name) for name in ("overwrite", "skip_existing")}
-
-
-def _model(arguments):
-    if is_pretrained(arguments.run):
-        return load_pretrained(arguments.run)
-    return _model_of_images(arguments.run)
-
-
-def _model_of_images(run):
-    model = load_run(run)
-    expected = f"{run} must be a run on images"
-    images = len(model.input_shape) == 4
-    require(images, f"{expected}. Received: inputs of {model.input_shape}")
-    return model
-
-
-def _codec(arguments):
-    model = _model(arguments)
-    message = "RUN must be a model trained with --task compress. Received: "
-    require(isinstance(model, Codec), f"{message}'{arguments.run}'")
-    return model
-
-
-def _part(arguments, name, task, is_part):
-    """What a task has made of the model of a run folder, in a file of that name."""
-    path = Path(arguments.run) / name
-    model = load_model(path) if path.is_file() else _model(arguments)
-    message = f"RUN must be a model trained with --task {task}, to the end. Received: "
-    require(is_part(model), f"{message}'{arguments.run}'")
-    return model
 
 
 def _summary(run, images, autoencoder, results):

@@ -55,9 +55,10 @@ def main(argv=None):
     verb = VERBS[arguments.verb]
     try:
         check(arguments)
-        commands = _commands(arguments)
-        run = getattr(commands, arguments.verb)
-        with warnings.catch_warnings():
+        # A script reads the summary, and nothing else.
+        printed = sys.stderr if arguments.json else sys.stdout
+        with warnings.catch_warnings(), contextlib.redirect_stdout(printed):
+            run = getattr(_commands(verb, arguments), arguments.verb)
             warnings.showwarning = _one_line
             summary = run(arguments)
     except ConnectionError as error:
@@ -79,15 +80,17 @@ def _one_line(message, *_):
     print(f"convae: {message}", file=sys.stderr)
 
 
-def _commands(arguments):
-    """Imports what runs the verbs, and with it Keras, and prepares it, in silence."""
+def _commands(verb, arguments):
+    """Imports what runs a verb, and, if that needs Keras, prepares it, in silence."""
+    if verb.module is not None:
+        return importlib.import_module(verb.module)
     # 3: TensorFlow prints fatal errors only. What is wrong with a GPU is said by
     # `set_up_device`.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with _interruptible(), _quiet():
         commands = importlib.import_module("convae_cli.commands")
         commands.prepare(arguments)
-        return commands
+    return commands
 
 
 @contextlib.contextmanager

@@ -10,21 +10,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 
-from convae_cli.checks import (
-    check_exists,
-    check_run,
-    check_source,
-    pretrained_names,
-    require,
+from convae_cli.checks import check_exists, check_run, check_source, require
+from convae_cli.completion import PATHS, SHELLS, PrintCompletion
+from convae_cli.flags import (
+    FITS,
+    data_flags,
+    decoding_flags,
+    overwrite_flag,
+    run_flag,
+    skip_flag,
 )
 from convae_cli.tasks import TASKS, check_arguments
 
-COLORS = ("grayscale", "grey", "rgb")
-FITS = ("crop", "pad")
 POOLINGS = ("average", "max")
 MAX_SEED = 2**32 - 1  # of NumPy
-PATHS = ("run", "data", "out", "input", "output", "where", "query")
+FORMATS = ("saved_model", "onnx", "litert")
+PARTS = ("whole", "encoder", "decoder")
 LIMIT = "memory that a file may unpack to (default: 512); more for files you trust"
+JSON = "print one JSON object, and all else on standard error"
 
 
 @dataclass(frozen=True)
@@ -36,12 +39,15 @@ class Verb:
         example: str, a command that works.
         add_flags: function that takes a parser's `add_argument`.
         interrupted: str, what is on the disk after Ctrl-C.
+        module: str, where its function is, if that needs no Keras; None for
+            `convae_cli.commands`.
     """
 
     help: str
     example: str
     add_flags: Callable
     interrupted: str = "Nothing was written."
+    module: str | None = None
 
 
 VERBS = {}
@@ -50,12 +56,13 @@ COMPLETE = "Files already written are complete; --skip-existing goes on after th
 RESUME = "Run the same command again to resume."
 
 
-def _verb(example, interrupted=NOTHING):
+def _verb(example, interrupted=NOTHING, module=None):
     """Registers a verb: a function that adds its flags, its help the docstring."""
 
     def register(add_flags):
         name = add_flags.__name__.strip("_")
-        VERBS[name] = Verb(add_flags.__doc__, example, add_flags, interrupted)
+        words = add_flags.__doc__, example, add_flags, interrupted
+        VERBS[name] = Verb(*words, module=module)
         return add_flags
 
     return register
@@ -95,145 +102,123 @@ def _train(add):
     together += "address of the first, how many, and which of them this is, from 0"
     names = ("HOST:PORT", "PROCESSES", "INDEX")
     add("--join", nargs=3, metavar=names, help=together)
-    _data_flags(add)
+    data_flags(add)
 
 
 @_verb("convae evaluate runs/denoiser --data photos/")
 def _evaluate(add):
     """Score a trained model on test images."""
     add("run", metavar="RUN", help="run folder")
-    _data_flags(add)
+    data_flags(add)
 
 
 @_verb("convae apply denoiser noisy/ restored/", COMPLETE)
 def _apply(add):
     """Restore images of any size."""
-    _run_flag(add)
+    run_flag(add)
     add("input", metavar="INPUT", help="image, or folder of images")
     add("output", metavar="OUTPUT", help="image, or folder, to write")
-    _decoding_flags(add)
-    _skip_flag(add)
-    _write_flags(add)
+    decoding_flags(add)
+    skip_flag(add)
+    overwrite_flag(add)
 
 
 @_verb("convae encode reference digits/ features.npz")
 def _encode(add):
     """Write the features of images."""
-    _run_flag(add)
+    run_flag(add)
     add("input", metavar="INPUT", help="image, or folder of images")
     add("output", metavar="OUTPUT", help=".npz file to write: features, names")
     add("--layer", help="layer of the encoder, by name (default: the last, the code)")
     add("--pooling", choices=POOLINGS, help="over rows and columns (default: none)")
     add("--fit", choices=FITS, default="crop", help="to the model's input size")
-    _decoding_flags(add)
-    _write_flags(add)
+    decoding_flags(add)
+    overwrite_flag(add)
 
 
 @_verb("convae search reference digits/ query.png --count 5")
 def _search(add):
     """List the images nearest to a query image."""
-    _run_flag(add)
+    run_flag(add)
     add("where", metavar="WHERE", help="folder of images, or .npz file of `encode`")
     add("query", metavar="QUERY", help="image")
     add("--count", type=int, default=10, help="number of results (default: 10)")
     add("--fit", choices=FITS, default="crop", help="to the model's input size")
-    _decoding_flags(add)
-    _json_flag(add)
+    decoding_flags(add)
 
 
 @_verb("convae compress digits pictures/ pictures.cae")
 def _compress(add):
     """Compress images into one .cae file."""
-    _run_flag(add)
+    run_flag(add)
     add("input", metavar="INPUT", help="image, folder of images, or .npy file")
     add("output", metavar="OUTPUT", help=".cae file to write")
     add("--lossless", action="store_true", help="restore every pixel exactly")
-    _decoding_flags(add)
-    _write_flags(add)
+    decoding_flags(add)
+    overwrite_flag(add)
 
 
 @_verb("convae decompress digits pictures.cae restored/", COMPLETE)
 def _decompress(add):
     """Restore the images of a .cae file."""
-    _run_flag(add)
+    run_flag(add)
     add("input", metavar="INPUT", help=".cae file")
     output = "folder for PNG files, .png file, or .npy file"
     add("output", metavar="OUTPUT", help=output)
-    _skip_flag(add)
-    _write_flags(add)
+    skip_flag(add)
+    overwrite_flag(add)
 
 
 @_verb("convae generate runs/digits grid.png --count 100", COMPLETE)
 def _generate(add):
     """Draw new images from a model trained with --task generate."""
-    _run_flag(add)
+    run_flag(add)
     output = "picture to write, a grid of all; or folder, for PNG files"
     add("output", metavar="OUTPUT", help=output)
     add("--count", type=int, default=64, help="number of images (default: 64)")
     add("--label", help="class of all (default: as often as in training)")
     add("--seed", type=int, default=0, help="of the noise (default: 0)")
-    _skip_flag(add)
-    _write_flags(add)
+    skip_flag(add)
+    overwrite_flag(add)
 
 
 @_verb("convae anomalies runs/parts pictures/ found/ --rate 0.01", RESUME)
 def _anomalies(add):
     """Find unusual images with a model trained with --task anomaly."""
-    _run_flag(add)
+    run_flag(add)
     add("input", metavar="INPUT", help="image, or folder of images")
     add("output", metavar="OUTPUT", help="folder for scores.csv, and maps of places")
     rate = "share of normal images that may be called anomalies (default: 0.01 or more)"
     add("--rate", type=float, help=rate)
     add("--fit", choices=FITS, default="crop", help="to the model's input size")
-    _decoding_flags(add)
-    _write_flags(add)
+    decoding_flags(add)
+    overwrite_flag(add)
 
 
 @_verb("convae info photos.cae")
 def _info(add):
     """Show the contents of a .cae file."""
     add("input", metavar="INPUT", help=".cae file")
-    _json_flag(add)
 
 
-def _run_flag(add):
-    names = ", ".join(pretrained_names())
-    add("run", metavar="RUN", help=f"run folder, or a pretrained model: {names}")
+@_verb("convae export --model reference --part encoder --out encoder.onnx")
+def _export(add):
+    """Export a model to a format that runs without Keras."""
+    run_flag(add, "--model", dest="run", required=True)
+    add("--part", choices=PARTS, default="whole", help="of it (default: whole)")
+    out = (
+        "file (.onnx or .tflite), or folder, to write; beside it, OUT.json, its inputs"
+    )
+    add("--out", metavar="OUT", required=True, help=out)
+    add("--format", choices=FORMATS, help="of OUT (default: by its ending)")
+    tolerance = "largest difference to what Keras computes (default: 1e-5)"
+    add("--tolerance", type=float, default=1e-5, help=tolerance)
+    overwrite_flag(add)
 
 
-def _skip_flag(add):
-    add("--skip-existing", action="store_true", help="leave existing files as they are")
-
-
-def _write_flags(add):
-    add("--overwrite", action="store_true", help="replace existing files")
-    _json_flag(add)
-
-
-def _json_flag(add):
-    add("--json", action="store_true", help="print one JSON object as the last line")
-
-
-def _data_flags(add):
-    sources = "mnist, fashion_mnist, cifar10, mnist5k, photographs, .npz file or folder"
-    add("--data", metavar="SOURCE", help=f"{sources} (default: CONVAE_DATA, or mnist)")
-    size = "size of a folder's images: one side, or height and width"
-    add("--image-size", type=int, nargs="+", metavar="PIXELS", help=size)
-    color = "color mode of a folder's images (default: by the files)"
-    add("--color", choices=COLORS, metavar="{grayscale,rgb}", help=color)
-    fit = "how a folder's images come to one size (default: crop)"
-    add("--fit", choices=FITS, help=fit)
-    patches = "cut a folder's images into patches (default: 72, if a task restores)"
-    add("--patch-size", type=int, metavar="PIXELS", help=patches)
-    _decoding_flags(add)
-    _json_flag(add)
-
-
-def _decoding_flags(add):
-    white = "value of white in files of more than 8 bits (default: by their bits)"
-    add("--white", type=float, metavar="VALUE", help=white)
-    background = "color behind transparent pixels: name or #rrggbb (default: white)"
-    add("--background", metavar="COLOR", help=background)
+@_verb("convae models", module="convae_cli.shipped")
+def _models(add):
+    """List the models that ship with the package, with size and scores."""
 
 
 def parser():
@@ -247,7 +232,12 @@ def parser():
         help["epilog"] = f"example: {verb.example}"
         add = verbs.add_parser(name, **help).add_argument
         verb.add_flags(add)
-        add("--limit", type=int, metavar="MEGABYTES", help=LIMIT)
+        add("--json", action="store_true", help=JSON)
+        if verb.module is None:
+            add("--limit", type=int, metavar="MEGABYTES", help=LIMIT)
+    completion = {"choices": SHELLS, "action": PrintCompletion, "verbs": verbs}
+    completion["help"] = "print the completion of a shell"
+    top.add_argument("--print-completion", **completion)
     return top
 
 
@@ -260,7 +250,8 @@ def check(arguments):
     Raises:
         ValueError: naming the argument.
     """
-    given, limit = vars(arguments), arguments.limit
+    given = vars(arguments)
+    limit = given.get("limit")
     for name in PATHS:  # a shell leaves the `~` of --out=~/runs as it is
         if given.get(name):
             given[name] = os.path.expanduser(given[name])

@@ -117,7 +117,8 @@ def finished(thousand, tmp_path_factory):
     arguments = [*arguments.split(), "--data", thousand, "--out"]
     run = tmp_path_factory.mktemp("finished") / "run"
     printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
+    both = contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed)
+    with both[0], both[1]:
         assert main([*arguments, str(run)]) == 0
     lines = printed.getvalue().splitlines()
     return SimpleNamespace(arguments=arguments, run=run, printed=lines)

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.static
 
 ROOT = Path(__file__).parents[1]
 MODULES = sorted([*ROOT.glob("convae_keras/**/*.py"), *ROOT.glob("convae_cli/*.py")])
-FILE_LINES, FUNCTION_LINES, ALL_LINES = 200, 40, 6800
+FILE_LINES, FUNCTION_LINES, ALL_LINES = 200, 40, 7400
 
 
 def _read(name):
@@ -65,7 +65,7 @@ def test_no_unsafe_option():
 def test_requirements_are_bounded_and_say_where_they_are_used():
     project = tomllib.loads(_read("pyproject.toml"))["project"]
     package, *lines = _read("requirements.txt").splitlines()
-    assert re.fullmatch(r"-e \.\[course,tensorboard\] +# \w.*", package)
+    assert re.fullmatch(r"-e \.\[course,completion,export,tensorboard\] +# .*", package)
     assert [line for line in lines if not re.search(r"\s# \w", line)] == []
     lines += sum(project["optional-dependencies"].values(), project["dependencies"])
     ends = r"[\w.-]+(\[[\w-]+\])?>=[\d.]+,<[\d.]+\s*(#.*)?"

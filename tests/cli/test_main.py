@@ -43,6 +43,12 @@ def elsewhere(digits, tmp_path, monkeypatch):
     monkeypatch.setattr(data, "_mnist5k", lambda: digits)  # not read every time
 
 
+def lines_of(capsys):
+    """All lines; with `--json` the words are on standard error, the object is last."""
+    out, err = capsys.readouterr()
+    return [*err.splitlines(), *out.splitlines()]
+
+
 def refuse(*_, **__):
     pytest.fail("long work was begun")
 
@@ -138,7 +144,7 @@ def test_a_finished_run_is_reported_again(finished, capsys, tmp_path, monkeypatc
 def test_a_folder_of_pictures(pictures, capsys, tmp_path):
     arguments = ["--preset", "keras", "--epochs", "1", "--data", str(pictures)]
     assert main(["train", *arguments, "--json"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    lines = lines_of(capsys)
     labels = "no labels" if (pictures / "0.png").exists() else "2 classes"
     parts = "10 training, 1 validation and 1 test images of 28 x 28 x 1"
     found = "12 PNG of 8 bits, pixels 0 to 255, splits drawn"
@@ -228,7 +234,7 @@ def test_denoise(thousand, capsys):
     arguments = "--task denoise --noise 0.5 --preset keras --epochs 1 --out noisy"
     options = ["--data", thousand, "--batch-size", "16", "--json"]
     assert main(["train", *arguments.split(), *options]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    lines = lines_of(capsys)
     summary = json.loads(lines[-1])
     assert set(summary) == TRAIN_KEYS
     assert list(summary["rows"]) == DENOISER_ROWS
@@ -382,7 +388,7 @@ def test_anomalies(thousand, capsys):
         Image.new("L", (28, 28), 120 * i).save(f"in/{i}.png")
     capsys.readouterr()
     assert main("anomalies usual in out --rate 0.1 --json".split()) == 0
-    lines = capsys.readouterr().out.splitlines()
+    lines = lines_of(capsys)
     assert "2 of 3 images are unusual, p ≤ 0.1" in lines
     summary = json.loads(lines[-1])
     assert {row["name"] for row in summary["anomalies"]} == {"1.png", "2.png"}
@@ -447,7 +453,7 @@ def pairs(tmp_path):
 def test_pairs(pairs, capsys):
     arguments = "--task super-resolution --patch-size 8 --epochs 1 --out mine --json"
     assert main(["train", *arguments.split(), "--data", str(pairs)]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    lines = lines_of(capsys)
     assert lines[0].endswith("9 validation and 9 test images of 16 x 16 x 3, no labels")
     summary = json.loads(lines[-1])
     assert list(summary["rows"]) == ["autoencoder", "nearest", "bicubic", "Lanczos"]
@@ -591,7 +597,7 @@ def test_a_folder_is_cut_into_patches_to_restore_them(photos, monkeypatch, capsy
 def test_options_that_do_not_go_together(
     arguments, said, pairs, no_long_work, capsys, tmp_path
 ):
-    assert main(["train", *arguments.split(), "--json"]) == 2
+    assert main(["train", *arguments.split()]) == 2
     assert said in complaint(capsys)
     assert not (tmp_path / "runs").exists()
 
@@ -602,7 +608,7 @@ def test_options_that_do_not_go_together(
 def test_apply(finished, pictures, capsys, tmp_path):
     command = ["apply", str(finished.run), str(pictures), "out"]
     assert main([*command, "--json"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    lines = lines_of(capsys)
     assert "Written: 12, skipped: 0" in lines
     summary = json.loads(lines[-1])
     names = sorted(path.relative_to(pictures) for path in pictures.rglob("*.png"))
@@ -681,7 +687,7 @@ def test_encode_and_search(pictures, capsys):
     name = path.relative_to(pictures).as_posix()
     command = ["encode", "reference", str(pictures), "features.npz"]
     assert main([*command, "--json"]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    lines = lines_of(capsys)
     assert "The features of 12 images are in features.npz" in lines
     assert json.loads(lines[-1]) == {"images": 12, "skipped": {}}
     with np.load("features.npz") as file:
@@ -690,7 +696,7 @@ def test_encode_and_search(pictures, capsys):
     for where in (str(pictures), "features.npz"):
         search = ["search", "reference", where, str(path), "--count", "3", "--json"]
         assert main(search) == 0
-        lines = capsys.readouterr().out.splitlines()
+        lines = lines_of(capsys)
         found.append(json.loads(lines[-1])["found"])
         assert len(lines) == 4 and not any(name in line for line in lines)
     assert [f["name"] for f in found[0]] == [f["name"] for f in found[1]]
@@ -717,7 +723,8 @@ def test_a_name_that_cannot_be_shown(pictures, monkeypatch, tmp_path):
     shutil.copy(path, strange)
     printed = io.TextIOWrapper(io.BytesIO(), "ascii")
     monkeypatch.setattr(sys, "stdout", printed)
-    assert main(["search", "reference", str(pictures), str(path), "--json"]) == 0
+    command = ["search", "reference", str(pictures), str(path)]
+    assert main(command) == main([*command, "--json"]) == 0
     printed.seek(0)
     lines = printed.read().splitlines()
     assert lines[0].endswith("\\u540d.png")
@@ -782,7 +789,7 @@ def test_bad_input_to_train(arguments, said, no_long_work, capsys, tmp_path):
     (tmp_path / "empty").mkdir()
     (tmp_path / "settled").mkdir()
     (tmp_path / "settled" / "settings.json").write_text('{"epochs": 3}')
-    assert main(["train", *arguments.split(), "--json"]) == 2
+    assert main(["train", *arguments.split()]) == 2
     assert said in complaint(capsys)
     assert not (tmp_path / "runs").exists()
 
@@ -948,3 +955,33 @@ def test_settings_of_a_run_that_make_no_sense(
     assert main(["evaluate", str(tmp_path / "run"), "--data", thousand]) == 2
     error = capsys.readouterr().err
     assert re.search(said, error) and error.count("\n") == 1
+
+
+# --- export ------------------------------------------------------------------
+
+
+@pytest.mark.tensorflow
+@pytest.mark.float32
+def test_export_a_run(finished, capsys, tmp_path):
+    arguments = ["export", "--model", str(finished.run), "--part", "encoder"]
+    assert main([*arguments, "--out", "encoder.onnx"]) == 0
+    said = "The model is in encoder.onnx, and its inputs in encoder.onnx.json"
+    assert said in capsys.readouterr().out
+    assert main([*arguments, "--out", "encoder.onnx"]) == 2
+    assert "--overwrite" in capsys.readouterr().err
+    assert main([*arguments, "--out", "encoder.onnx", "--overwrite", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report.pop("out") == "encoder.onnx" and report["part"] == "encoder"
+    assert report == read_json("encoder.onnx.json")
+
+
+def test_a_script_reads_one_object(digits, capsys, tmp_path):
+    """With `--json`, all words are on standard error."""
+    Image.fromarray(digits.x_test[0, ..., 0]).save("digit.png")
+    assert main(["encode", "reference", "digit.png", "codes.npz", "--json"]) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out) == {"images": 1, "skipped": {}}
+    assert "The features of 1 images are in codes.npz" in err
+    assert main(["encode", "reference", "digit.png", "codes.npz", "--json"]) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and "--overwrite" in err

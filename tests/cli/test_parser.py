@@ -2,11 +2,12 @@
 
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
 
-from convae_cli import checks, commands, data, parser, tasks
-from convae_keras import corruption, features, pretrained
+from convae_cli import checks, commands, data, flags, parser, tasks
+from convae_keras import corruption, export, features, pretrained
 from convae_keras.data import image_files, patches, sources
 
 pytestmark = pytest.mark.static
@@ -59,6 +60,10 @@ def test_help_needs_no_keras(verb):
         ("apply denoiser missing.png out.png", "No such file or folder: missing.png"),
         ("search reference missing query.png", "No such file or folder: missing"),
         ("info missing.cae", "No such file or folder: missing.cae"),
+        ("export --model nowhere --out a.onnx", "RUN must be a run folder"),
+        ("export --model reference --out a --format h5", "invalid choice: 'h5'"),
+        ("export --model reference", "required: --out"),
+        ("models --limit 3", "unrecognized arguments"),
     ],
 )
 def test_mistakes_are_answered_without_keras(arguments, expected):
@@ -68,16 +73,21 @@ def test_mistakes_are_answered_without_keras(arguments, expected):
 
 
 def test_every_verb_has_a_command():
-    assert all(callable(getattr(commands, verb)) for verb in parser.VERBS)
+    for name, verb in parser.VERBS.items():
+        module = import_module(verb.module) if verb.module else commands
+        assert callable(getattr(module, name))
 
 
 def test_the_choices_are_those_of_the_module():
     """They are spelt again in the parser, which may not import the module."""
     assert checks.pretrained_names() == pretrained.pretrained_names()
     assert {*checks.NAMED_SETS} == {*sources.CLASS_NAMES}
-    assert {*parser.FITS} == {*image_files.FITS}
+    assert {*flags.FITS} == {*image_files.FITS}
     assert {*parser.POOLINGS} == {*features.POOLS}
-    assert {*parser.COLORS} >= {*image_files.MODES}
+    assert {*flags.COLORS} >= {*image_files.MODES}
+    assert parser.FORMATS == (*export.FORMATS,) and parser.PARTS == (*export.PARTS,)
+    arguments = parser.parser().parse_args("export --model a --out b".split())
+    assert arguments.tolerance == export.TOLERANCE
     assert tasks.DOWNSAMPLING["choices"] == corruption.DOWNSAMPLING
     assert data.PATCH_SIZE == patches.PATCH_SIZE
     undone = {task.undoes for task in tasks.TASKS.values()} - {None}

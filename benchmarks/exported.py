@@ -1,0 +1,54 @@
+"""Measures how fast the shipped reference model runs once exported, beside Keras.
+
+    python benchmarks/exported.py
+
+Images a second in reconstruction, by batch size: median, lowest and highest of five
+rounds, in which the runtimes take turns. Start it on one core (`taskset -c 0`) to
+compare the runtimes rather than how they use several.
+"""
+
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from convae_keras import load_images, load_pretrained
+from convae_keras.export import FORMATS, export_model, load_exported
+from convae_keras.pipelines import to_float
+
+ROUNDS = 5
+BATCHES = {1: 200, 128: 20}  # calls in a round, by batch size
+
+
+def main():
+    model = load_pretrained("reference")
+    x = to_float(load_images("mnist5k").x_test)
+    runs = {
+        "Keras, predict_on_batch": lambda images: model.predict_on_batch(images),
+        "Keras, call": lambda images: np.asarray(model(images, training=False)),
+    }
+    with tempfile.TemporaryDirectory() as folder:
+        for name, each in FORMATS.items():
+            path = Path(folder, "model" + each.suffix)
+            export_model(model, path, name)
+            runs[name] = load_exported(path, name)
+        for size, calls in BATCHES.items():
+            speeds = {name: [] for name in runs}
+            for _ in range(1 + ROUNDS):  # the first compiles
+                for name, run in runs.items():
+                    speeds[name].append(images_per_second(run, x[:size], calls))
+            for name, found in speeds.items():
+                low, middle, high = np.quantile(found[1:], [0, 0.5, 1])
+                print(f"{size:4}  {name:24} {middle:7,.0f} ({low:,.0f}–{high:,.0f})")
+
+
+def images_per_second(run, images, calls):
+    start = time.perf_counter()
+    for _ in range(calls):
+        run(images=images)
+    return len(images) * calls / (time.perf_counter() - start)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""Flags that several verbs have, each a function that adds some."""
+
+from convae_cli.checks import pretrained_names
+
+COLORS = ("grayscale", "grey", "rgb")
+FITS = ("crop", "pad")
+
+
+def run_flag(add, name="run", **options):
+    names = ", ".join(pretrained_names())
+    help = f"run folder, or a pretrained model: {names}"
+    add(name, metavar="RUN", help=help, **options)
+
+
+def skip_flag(add):
+    add("--skip-existing", action="store_true", help="leave existing files as they are")
+
+
+def overwrite_flag(add):
+    add("--overwrite", action="store_true", help="replace existing files")
+
+
+def data_flags(add):
+    sources = "mnist, fashion_mnist, cifar10, mnist5k, photographs, .npz file or folder"
+    add("--data", metavar="SOURCE", help=f"{sources} (default: CONVAE_DATA, or mnist)")
+    size = "size of a folder's images: one side, or height and width"
+    add("--image-size", type=int, nargs="+", metavar="PIXELS", help=size)
+    color = "color mode of a folder's images (default: by the files)"
+    add("--color", choices=COLORS, metavar="{grayscale,rgb}", help=color)
+    fit = "how a folder's images come to one size (default: crop)"
+    add("--fit", choices=FITS, help=fit)
+    patches = "cut a folder's images into patches (default: 72, if a task restores)"
+    add("--patch-size", type=int, metavar="PIXELS", help=patches)
+    decoding_flags(add)
+
+
+def decoding_flags(add):
+    white = "value of white in files of more than 8 bits (default: by their bits)"
+    add("--white", type=float, metavar="VALUE", help=white)
+    background = "color behind transparent pixels: name or #rrggbb (default: white)"
+    add("--background", metavar="COLOR", help=background)
