@@ -157,22 +157,29 @@ def train(
     message = "`tensorboard=True` needs a `run` folder. Received: None"
     require(run is not None or not tensorboard, message)
     distribution.check_settings(settings, run)
+    arguments = (autoencoder, images, corrupt, settings, run, tensorboard, verbose)
     if run is None:
-        return _fit(autoencoder, images, corrupt, settings, None, False, verbose)
-    first = distribution.share()[0] == 0  # the only one that writes
-    with locked(run, argument="run") if first else contextlib.nullcontext():
-        if first:
-            open_run(run, settings)
+        return _fit(*arguments)
+    with _opened(run, settings):
         try:
             history = finished_history(run, epochs, settings.get("patience"))
             if history:
                 autoencoder.set_weights(load_run(run).get_weights())
                 return history
-            return _fit(
-                autoencoder, images, corrupt, settings, run, tensorboard, verbose
-            )
+            return _fit(*arguments)
         finally:
             remember_weights(autoencoder, run, settings["initial_weights"])
+
+
+@contextlib.contextmanager
+def _opened(run, settings):
+    """Opens and locks a run folder, in the first of several processes only."""
+    if distribution.share()[0]:
+        yield
+        return
+    with locked(run, argument="run"):
+        open_run(run, settings)
+        yield
 
 
 def _fit(autoencoder, images, corrupt, settings, run, tensorboard, verbose):
