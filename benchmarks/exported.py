@@ -3,19 +3,22 @@
     python benchmarks/exported.py
 
 Images a second in reconstruction, by batch size: median, lowest and highest of five
-rounds, in which the runtimes take turns. Start it on one core (`taskset -c 0`) to
-compare the runtimes rather than how they use several.
+rounds, in which the runtimes take turns, each on one thread.
 """
 
+import os
 import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
+for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+    os.environ[name] = "1"
 
-from convae_keras import load_images, load_pretrained
-from convae_keras.export import FORMATS, export_model, load_exported
-from convae_keras.pipelines import to_float
+import numpy as np  # noqa: E402
+
+from convae_keras import load_images, load_pretrained  # noqa: E402
+from convae_keras.export import FORMATS, export_model, load_exported  # noqa: E402
+from convae_keras.pipelines import to_float  # noqa: E402
 
 ROUNDS = 5
 BATCHES = {1: 200, 128: 20}  # calls in a round, by batch size
@@ -24,15 +27,12 @@ BATCHES = {1: 200, 128: 20}  # calls in a round, by batch size
 def main():
     model = load_pretrained("reference")
     x = to_float(load_images("mnist5k").x_test)
-    runs = {
-        "Keras, predict_on_batch": lambda images: model.predict_on_batch(images),
-        "Keras, call": lambda images: np.asarray(model(images, training=False)),
-    }
+    runs = {"Keras, predict_on_batch": lambda images: model.predict_on_batch(images)}
     with tempfile.TemporaryDirectory() as folder:
         for name, each in FORMATS.items():
             path = Path(folder, "model" + each.suffix)
             export_model(model, path, name)
-            runs[name] = load_exported(path, name)
+            runs[name] = load_exported(path, name, threads=1)
         for size, calls in BATCHES.items():
             speeds = {name: [] for name in runs}
             for _ in range(1 + ROUNDS):  # the first compiles

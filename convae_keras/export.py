@@ -31,7 +31,7 @@ TOLERANCE = 1e-5
 COUNT, SIZES = 64, ((61, 90), (128, 128))
 
 
-def _open_saved_model(path):
+def _open_saved_model(path, threads):  # TensorFlow has one number for all models
     loaded = tf.saved_model.load(path)  # which keeps the weights, and must be kept
 
     def run(**inputs):
@@ -42,18 +42,20 @@ def _open_saved_model(path):
     return run
 
 
-def _open_onnx(path):
-    from onnxruntime import InferenceSession
+def _open_onnx(path, threads):
+    from onnxruntime import InferenceSession, SessionOptions
 
-    session = InferenceSession(path, providers=["CPUExecutionProvider"])
+    options = SessionOptions()
+    options.intra_op_num_threads = threads or 0
+    session = InferenceSession(path, options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
     return lambda **inputs: dict(zip(names, session.run(names, inputs), strict=True))
 
 
-def _open_litert(path):
+def _open_litert(path, threads):
     from ai_edge_litert.interpreter import Interpreter
 
-    return Interpreter(path).get_signature_runner()
+    return Interpreter(path, num_threads=threads).get_signature_runner()
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,8 @@ class Format:
         keras_name: str, its name in `keras.Model.export`.
         suffix: str, of its files; the empty str for a folder.
         packages: names of what is needed, the runtime first.
-        open: function from a path to one from inputs to outputs.
+        open: function from a path and a number of threads to one from inputs to
+            outputs.
     """
 
     keras_name: str
@@ -101,8 +104,8 @@ def export_model(
     The exported graph takes what the model takes: float32, NHWC, the batch of any
     size, pixels scaled as the model's pipeline scales them. What that is, and the names
     of inputs and outputs, is in a JSON file beside it, `PATH.json`. Models of half
-    precision are exported in float32. LiteRT takes all networks of this package but
-    restorers of any size with the head `"nearest"`.
+    precision are exported in float32. To LiteRT, TensorFlow 2.21 cannot convert
+    restorers of any size with the head `"nearest"`; 2.19 could.
 
     Args:
         model: `keras.Model`. Its backend must be TensorFlow, which opens what was
@@ -155,12 +158,14 @@ def export_model(
     return report
 
 
-def load_exported(path, format=None):
+def load_exported(path, format=None, threads=None):
     """Opens an exported model in its own runtime.
 
     Args:
         path: str or `Path`, what `export_model` wrote.
         format: as in `export_model`.
+        threads: int, of ONNX Runtime or LiteRT; None for as many as they choose,
+            which is too many in a process that may use few of a machine's cores.
 
     Returns:
         Function from arrays, passed by the names of the inputs, to a dict of
@@ -171,7 +176,7 @@ def load_exported(path, format=None):
     """
     name = _format_of(as_path(path, "path"), format)
     _check_packages(name)
-    return FORMATS[name].open(str(path))
+    return FORMATS[name].open(str(path), threads)
 
 
 def _format_of(path, format):
