@@ -11,23 +11,13 @@ until the first epoch begins; peak memory.
 """
 
 import argparse
-import os
-import subprocess
 import sys
-import time
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import numpy as np
+from processes import RESULTS, conditions, record, watch
 from rivals import BATCH_SIZE, RIVALS
 
-from convae_keras.ledger import hardware
-from convae_keras.saving import write_json
-
-ROOT = Path(__file__).resolve().parent.parent
 SIZES = {1: 300, 128: 20_000, 1000: 20_000}  # images to reconstruct, by batch size
-PACKAGES = ("keras", "tensorflow", "jax", "torch", "numpy")
-THREADS = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS")
 
 
 def main():
@@ -36,7 +26,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3, help="turns of each rival")
     parser.add_argument("--epochs", type=int, default=3, help="timed in a turn")
     parser.add_argument("--images", type=int, default=40_000, help="of an epoch")
-    parser.add_argument("--out", default=ROOT / "results" / "benchmarks.json")
+    parser.add_argument("--out", default=RESULTS)
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.worker:
@@ -57,7 +47,9 @@ def main():
             speeds = " ".join(f"{speed:,.0f}" for speed in turn["training"])
             print(f"{name:24s} {speeds} images/s", flush=True)
     report = {name: summary(found) for name, found in turns.items()}
-    write_json(arguments.out, {**conditions(arguments), "rivals": report})
+    sizes = {key: vars(arguments)[key] for key in ("rounds", "epochs", "images")}
+    found = {"batch_size": BATCH_SIZE, **conditions(), "rivals": report}
+    record(arguments.out, {**sizes, **found})
     print(table(report))
     return 0
 
@@ -86,39 +78,22 @@ def digits(count):
 
 def run(name, arguments):
     """Runs a rival in a process of its own, and times the lines it prints."""
-    options = ["--worker", name, "--epochs", str(arguments.epochs)]
-    options += ["--images", str(arguments.images)]
-    start = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, __file__, *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"},
-    )
-    epochs, begun, speeds = [], {}, {}
-    for line in process.stdout:
-        now, words = time.perf_counter(), line.split()
-        if words[:1] == ["epoch"]:
-            epochs.append(now)
-        elif words[:1] == ["begin"]:
-            begun[words[1]] = now
-        elif words[:1] == ["end"]:
-            count = min(SIZES[int(words[1])], arguments.images)
-            speeds[words[1]] = count / (now - begun[words[1]])
-    errors = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    if "No module named 'torch'" in errors:
+    options = ["--worker", name, "--epochs", arguments.epochs]
+    watched = watch(__file__, *options, "--images", arguments.images)
+    if watched is None:
         return None
-    if status:
-        raise RuntimeError(f"{name} failed:\n{errors}")
+    epochs = [when for when, line in watched.lines if line.startswith("epoch")]
+    speeds = {}
+    for size, count in SIZES.items():
+        seconds = watched.when(f"end {size}") - watched.when(f"begin {size}")
+        speeds[str(size)] = min(count, arguments.images) / seconds
     seconds = np.diff(epochs)
     images = arguments.images // BATCH_SIZE * BATCH_SIZE
     return {
         "training": (images / seconds).tolist(),
         "reconstruction": speeds,
-        "seconds_before_training": epochs[0] - start - float(np.median(seconds)),
-        "peak_megabytes": usage.ru_maxrss / 1024,
+        "seconds_before_training": epochs[0] - float(np.median(seconds)),
+        "peak_megabytes": watched.peak_megabytes,
     }
 
 
@@ -135,20 +110,6 @@ def summary(turns):
         "reconstruction": {s: round(float(np.median(v))) for s, v in by_size.items()},
         **medians,
     }
-
-
-def conditions(arguments):
-    """What the speeds depend on."""
-    versions = {}
-    for package in PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            versions[package] = None
-    threads = {name: os.environ.get(name, "default") for name in THREADS}
-    sizes = {key: vars(arguments)[key] for key in ("rounds", "epochs", "images")}
-    fixed = {"batch_size": BATCH_SIZE, "hardware": hardware(), "threads": threads}
-    return {**sizes, **fixed, "versions": versions}
 
 
 def table(report):

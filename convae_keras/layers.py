@@ -103,7 +103,7 @@ def _four_convolutions(inputs, kernel):
     them the others: four convolutions of the small image, computed as one.
     """
     last, phases = {"data_format": "channels_last"}, []
-    size = len(kernel) // 2
+    size = kernel.shape[0] // 2
     for i, j in np.ndindex(2, 2):
         if size % 2:  # as many to the left as to the right
             phase = kernel[1 - i :: 2, 1 - j :: 2]
