@@ -166,6 +166,9 @@ class Live(widgets.HBox):
         return delays
 
     def _repr_mimebundle_(self, **kwargs):
-        bundle = super()._repr_mimebundle_(**kwargs)
-        bundle["text/plain"] = "a picture that follows its controls"
-        return {**bundle, "image/png": base64.b64encode(self.image.value).decode()}
+        view = {"version_major": 2, "version_minor": 0, "model_id": self.model_id}
+        return {
+            "application/vnd.jupyter.widget-view+json": view,
+            "image/png": base64.b64encode(self.image.value).decode(),
+            "text/plain": "a picture that follows its controls",
+        }
