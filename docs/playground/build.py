@@ -16,9 +16,8 @@ import tarfile
 import tempfile
 from pathlib import Path
 
-import numpy as np
-
 from convae_keras import load_pretrained
+from convae_keras.export import export_model
 from convae_keras.ledger import finished_run
 from convae_keras.saving import atomic_write
 
@@ -66,16 +65,15 @@ def _fetch_runtime():
 
 
 def _export_networks():
-    autoencoder, image = load_pretrained("reference"), np.zeros((1, 28, 28, 1))
-    code, label = np.zeros((1, 32)), np.zeros(1, "int32")
-    networks = {"encoder": (autoencoder.encoder, image)}
-    networks["decoder"] = (autoencoder.decoder, code)
-    networks["denoiser"] = (finished_run("denoiser_range")[0], image)
-    networks["generator"] = (load_pretrained("generator"), [code, label])
-    for name, (network, inputs) in networks.items():
-        network(inputs)  # Keras exports what was called
-        with atomic_write(BUILD / f"{name}.onnx") as aside:
-            network.export(aside, format="onnx", verbose=False)
+    autoencoder, generator = load_pretrained("reference"), load_pretrained("generator")
+    denoiser = finished_run("denoiser_range")[0]
+    networks = {
+        "encoder": (autoencoder, "encoder"),
+        "decoder": (autoencoder, "decoder"),
+    }
+    networks |= {"denoiser": (denoiser, "whole"), "generator": (generator, "whole")}
+    for name, (network, part) in networks.items():
+        export_model(network, BUILD / f"{name}.onnx", part=part, overwrite=True)
 
 
 if __name__ == "__main__":
