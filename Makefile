@@ -3,6 +3,7 @@
 
 DATA ?= $(or $(CONVAE_DATA),mnist)
 MODE ?= lesson
+PORT ?= 8000
 PYTHONS ?= python3 python3.13 python3.12 python3.11
 # The first of them that runs and fits. TensorFlow has no wheels past 3.13.
 SUITABLE = import ensurepip, sys, venv; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
@@ -39,7 +40,7 @@ FORKED = $(if $(filter Linux,$(shell uname -s)),-p forked_kernels)
 NOTEBOOKS = CONVAE_DATA=mnist5k CONVAE_FAST=1 PYTHONPATH=tests .venv/bin/pytest \
 	$(FORKED) --nbval-lax --nbval-current-env --nbval-cell-timeout=600
 
-.PHONY: help run bench check test test-half test-oldest test-torch lab course-runs time reproduce pretrained clean $(JOBS)
+.PHONY: help run bench browser page check test test-half test-oldest test-torch lab course-runs time reproduce pretrained clean $(JOBS)
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -95,6 +96,15 @@ test-torch: .venv-torch/$(STAMP)  ## the tests on the PyTorch backend
 
 lab: .venv/$(STAMP)  ## the course, in JupyterLab
 	.venv/bin/jupyter lab notebooks
+
+page: .venv/$(STAMP)  ## the playground as a page, in build/playground, served on this machine (PORT=8000)
+	.venv/bin/python docs/playground/build.py
+	.venv/bin/python -m http.server --bind 127.0.0.1 --directory build/playground $(PORT)
+
+# Needs Chromium, and says so where there is none. Screenshots: build/browser.
+browser: export CONVAE_BROWSER ?= 1
+browser: .venv/$(STAMP)  ## the page, and notebooks in JupyterLab, in a real browser
+	.venv/bin/pytest tests/browser
 
 course-runs: .venv/$(STAMP)  ## train the finished runs that the notebooks load
 	.venv/bin/python results/course_runs.py

@@ -96,13 +96,19 @@ def _state(path):
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
+# Shows a widget, which is gone when its kernel is; its picture is stored beside it.
+VIEW = "application/vnd.jupyter.widget-view+json"
+
+
 def _clean(notebook):
-    """Removes what differs from run to run: warnings of libraries, times of day."""
+    """Removes what differs from run to run: warnings, times of day, widgets."""
+    notebook.metadata.pop("widgets", None)
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":
             cell.outputs = [out for out in cell.outputs if out.get("name") != "stderr"]
             for data in (out.get("data", {}) for out in cell.outputs):
+                data.pop(VIEW, None)
                 if "image/png" in data:
                     data["image/png"] = _small(data["image/png"])
     notebook.metadata["kernelspec"] = {

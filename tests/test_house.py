@@ -84,7 +84,8 @@ def _python(path):
 
 def test_tests_and_scripts_import_what_is_declared():
     """As deptry does for the rest: it reads neither requirements.txt nor magics."""
-    scripts = [*ROOT.glob("results/*.py"), *ROOT.glob("benchmarks/*.py")]
+    folders = "results", "benchmarks", "docs/playground"
+    scripts = [path for name in folders for path in ROOT.glob(f"{name}/*.py")]
     paths = [*ROOT.glob("tests/**/*.py"), *scripts]
     paths += ROOT.glob("[ne]*/*.ipynb")
     nodes = [n for p in paths for n in ast.walk(ast.parse(_python(p)))]
