@@ -112,8 +112,11 @@ course-runs: .venv/$(STAMP)  ## train the finished runs that the notebooks load
 time: .venv/$(STAMP)  ## the minutes that each notebook takes (MODE=check, lesson or full)
 	.venv/bin/python results/time_notebooks.py $(MODE)
 
-bench: .venv/$(STAMP)  ## how fast networks train, beside the printed codes (results/benchmarks.json)
+bench: .venv/$(STAMP)  ## how fast networks train, and why (results/benchmarks.json); with nothing else running
 	.venv/bin/python benchmarks/speed.py
+	.venv/bin/python benchmarks/time_to_loss.py
+	.venv/bin/python benchmarks/tricks.py
+	.venv/bin/python benchmarks/ceilings.py
 
 reproduce: .venv/$(STAMP)  ## compute every number of the results table again and compare
 	.venv/bin/python results/reproduce.py

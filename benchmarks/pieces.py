@@ -91,7 +91,7 @@ PIECES = {
     "pooling before bias and ReLU": (FIRST, conv_relu_pool, pool_before_relu),
     "pooling as largest of four phases": (FIRST, conv_relu_pool, largest_of_phases),
     "the same as a product of patches": (FIRST, conv_relu_pool, patches_as_matrix),
-    "up-sampling as transposed convolution": (LAST, upsample_conv, transposed_conv),
+    "up-sampling as transposed": (LAST, upsample_conv, transposed_conv),
     "up-sampling as four phases": (LAST, upsample_conv, phases_to_space),
     "cross-entropy of logits": (LOSS, cross_entropy, cross_entropy_of_logits),
 }

@@ -3,7 +3,8 @@
     python results/tables.py
 
 `results/README.md` lists every recorded number, README.md the rows that
-`results/table.toml` describes. All numbers are read from `results/*.json`.
+`results/table.toml` describes, and the speeds that `benchmarks/` measured. All numbers
+are read from `results/*.json`.
 """
 
 import sys
@@ -15,15 +16,17 @@ from convae_keras.saving import atomic_write, read_json
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results"
-BEGIN, END = "<!-- results -->", "<!-- /results -->"
 ARROWS = {"higher": "↑", "lower": "↓"}
 
 
 def write():
-    """Writes both tables between the markers of their files."""
-    tables = {ROOT / "README.md": headlines, RESULTS / "README.md": all_results}
-    for path, table in tables.items():
-        text = with_table(path.read_text(encoding="utf-8"), table(RESULTS))
+    """Writes the tables between the markers of their files."""
+    tables = {ROOT / "README.md": {"results": headlines, "speeds": speeds}}
+    tables |= {RESULTS / "README.md": {"results": all_results}}
+    for path, own in tables.items():
+        text = path.read_text(encoding="utf-8")
+        for name, table in own.items():
+            text = with_table(text, table(RESULTS), name)
         with atomic_write(path) as aside:
             aside.write_text(text, encoding="utf-8")
     return 0
@@ -74,6 +77,32 @@ def headlines(folder):
     return markdown_table(rows)
 
 
+def speeds(folder):
+    """Formats how fast networks train, beside the codes that tutorials print.
+
+    Args:
+        folder: `Path`, holding `benchmarks.json`.
+
+    Returns:
+        str, a Markdown table, and a line for each race to a printed recipe's loss.
+    """
+    measured = read_json(folder / "benchmarks.json")
+    rows = [["", "images/s in training", "peak memory, MB", "start, s"]]
+    for name, row in measured["rivals"].items():
+        low, high = (f"{speed:,}" for speed in row["training_range"])
+        training = f"{row['training']:,} ({low} to {high})"
+        rest = row["peak_megabytes"], row["seconds_before_training"]
+        rows.append([name, training, f"{rest[0]:,.0f}", f"{rest[1]:.1f}"])
+    lines = [markdown_table(rows)]
+    for name, race in measured.get("time_to_loss", {}).get("recipes", {}).items():
+        ours = f"The `{name}` preset has the test loss of the printed code after "
+        ours += f"{race['seconds']:.1f} s, compilation included"
+        seeds = f"{race['reached']} of {len(race['losses'])} seeds"
+        printed = f"{race['printed_epochs']} epochs take {race['printed_seconds']:.0f}"
+        lines.append(f"{ours} ({seeds}). Its {printed} s.")
+    return "\n\n".join(lines)
+
+
 def _cell(metric, decimals):
     spread = f" ± {metric['std']:.1g}" if metric["runs"] > 1 else ""
     return f"{metric['mean']:.{decimals}f}{spread}"
@@ -96,11 +125,12 @@ def winner(ours, baseline, better):
     return "ours" if (difference > 0) == (better == "higher") else "baseline"
 
 
-def with_table(text, table):
+def with_table(text, table, name="results"):
     """Returns a text with `table` in place of what was between its markers."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{table}\n{END}{after}"
+    begin, end = f"<!-- {name} -->", f"<!-- /{name} -->"
+    before, _, rest = text.partition(begin)
+    _, _, after = rest.partition(end)
+    return f"{before}{begin}\n{table}\n{end}{after}"
 
 
 if __name__ == "__main__":

@@ -90,10 +90,15 @@ def test_a_table_is_replaced():
 
 
 @pytest.mark.parametrize(
-    "name, table",
-    [("README.md", tables.headlines), ("results/README.md", tables.all_results)],
+    "path, name, table",
+    [
+        ("README.md", "results", tables.headlines),
+        ("README.md", "speeds", tables.speeds),
+        ("results/README.md", "results", tables.all_results),
+    ],
 )
-def test_committed_tables(name, table):
+def test_committed_tables(path, name, table):
     """`python results/tables.py` writes them."""
-    text = (ROOT / name).read_text(encoding="utf-8")
-    assert tables.with_table(text, table(tables.RESULTS)) == text
+    text = (ROOT / path).read_text(encoding="utf-8")
+    assert f"<!-- {name} -->" in text
+    assert tables.with_table(text, table(tables.RESULTS), name) == text
