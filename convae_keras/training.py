@@ -191,7 +191,7 @@ def _fit(autoencoder, images, corrupt, settings, run, tensorboard, verbose):
     callbacks = [keeper]
     if verbose == 2:
         callbacks.append(EpochLine())
-    if tensorboard:
+    if tensorboard and first:
         callbacks.append(keras.callbacks.TensorBoard(run / "logs"))
     first_epoch = keeper.resume(autoencoder)
     try:
