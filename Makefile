@@ -117,6 +117,7 @@ bench: .venv/$(STAMP)  ## how fast networks train, and why (results/benchmarks.j
 	.venv/bin/python benchmarks/time_to_loss.py
 	.venv/bin/python benchmarks/tricks.py
 	.venv/bin/python benchmarks/ceilings.py
+	.venv/bin/python benchmarks/files.py
 
 reproduce: .venv/$(STAMP)  ## compute every number of the results table again and compare
 	.venv/bin/python results/reproduce.py

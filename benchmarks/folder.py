@@ -7,7 +7,7 @@ scikit-learn ship, and writes each to a PNG of its own. A process for each folde
 it with `load_images` and trains for one epoch; its time counts from where the libraries
 are loaded. Memory is given twice: all that is resident, in which the pages of a file
 count that the system may take back at any time; and, on Linux, what is the process's
-own (`RssAnon`).
+own (`RssAnon`). Takes 3 GB of the system's temporary folder.
 """
 
 import argparse
