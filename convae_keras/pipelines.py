@@ -150,7 +150,11 @@ def make_pipeline(
     else:
         batches = _shuffled(n, batch_size, steps, seed, first_epoch, share)
     parallel = {"num_parallel_calls": tf.data.AUTOTUNE, "deterministic": True}
-    return batches.map(make_pair, **parallel).prefetch(tf.data.AUTOTUNE)
+    options = tf.data.Options()
+    # It finds nothing here, and whoever ends a training waits until it wakes up.
+    options.autotune.enabled = False
+    batches = batches.map(make_pair, **parallel).prefetch(tf.data.AUTOTUNE)
+    return batches.with_options(options)
 
 
 def check_augment(augment, image_shape):

@@ -15,6 +15,8 @@ MODULES = [
     for module in pkgutil.walk_packages(convae_keras.__path__, "convae_keras.")
     if not module.name.endswith("__main__")
 ]
+TENSORFLOW = pytest.param("convae_keras.export", marks=pytest.mark.tensorflow)
+MODULES = [TENSORFLOW if "export" in name else name for name in MODULES]
 FLAGS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
