@@ -150,7 +150,7 @@ def record(name, metrics, *, images, seeds, folder=RESULTS):
     entry = {"data": str(images), "seeds": list(seeds), "versions": versions}
     entry |= {"hardware": hardware(), "metrics": {}}
     for key, (values, tolerance) in metrics.items():
-        mean, std = float(f"{np.mean(values):.6g}"), float(f"{np.std(values):.3g}")
+        mean, std = float(f"{np.mean(values):.6g}"), float(f"{deviation(values):.3g}")
         metric = {"mean": mean, "std": std, "tolerance": tolerance}
         entry["metrics"][key] = metric | {"runs": len(values)}
     if mode() == "full" and Path(folder).is_dir():
@@ -159,6 +159,22 @@ def record(name, metrics, *, images, seeds, folder=RESULTS):
         elif is_fashion_mnist(images):
             write_json(Path(folder) / "sweeps" / f"{name}_fashion_mnist.json", entry)
     return entry
+
+
+def deviation(values, axis=0):
+    """Returns the standard deviation of the results of several runs.
+
+    Args:
+        values: array, a number for each run along `axis`.
+        axis: int.
+
+    Returns:
+        float, or an array without `axis`: the root of the mean squared difference from
+        the mean, with n - 1 in place of n, since the mean was fitted to the same runs;
+        0 for one run.
+    """
+    runs = np.shape(values)[axis]
+    return np.std(values, axis=axis, ddof=1) if runs > 1 else np.std(values, axis=axis)
 
 
 def recorded_results(name):

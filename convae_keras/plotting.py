@@ -1,9 +1,25 @@
 """Figures from arrays. They are returned, never saved or shown."""
 
+import itertools
+
 import numpy as np
+from matplotlib import cycler
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
 
 from convae_keras.validation import require
+
+# Okabe and Ito's colors, which readers of any color vision can tell apart, without
+# their yellow, which is faint on white.
+COLORS = ("#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#000000")
+
+# Each line has its own color and marker, and the eighth another style than the first.
+STYLES = cycler(color=COLORS, marker=[*"os^Dv<P"])
+STYLES = cycler(linestyle=["-", "--", ":"]) * STYLES
+
+
+# With more lines, each is named at its end.
+LEGEND = 5
 
 
 def image_rows(rows, count=10):
@@ -70,18 +86,60 @@ def curves(lines, xlabel, ylabel, x=None, levels=None, **axis_options):
     Returns:
         `matplotlib.figure.Figure`.
     """
-    figure = Figure(figsize=(6, 3.2), layout="constrained")
+    figure = Figure(figsize=(7, 4), layout="constrained")
     axis = figure.subplots()
+    axis.set_prop_cycle(STYLES)
     for label, values in lines.items():
         positions = x[label] if isinstance(x, dict) else x
         if positions is None:
             positions = range(1, len(values) + 1)
-        axis.plot(positions, values, marker=".", label=label)
+        axis.plot(positions, values, markersize=4, label=label)
+    axis.set(xlabel=xlabel, ylabel=ylabel, **axis_options)
+    axis.grid(alpha=0.3)
+    _plain_ticks(axis, whole=x is None)
+    named = len(lines) > LEGEND
+    if named:
+        _name_ends(axis)
     levels = levels or {}
     for i, (label, value) in enumerate(levels.items()):
         gray = f"{0.25 + 0.5 * i / len(levels)}"
         axis.axhline(value, color=gray, linestyle="--", label=label)
-    axis.set(xlabel=xlabel, ylabel=ylabel, **axis_options)
-    axis.grid(alpha=0.3)
-    axis.legend()
+    if levels or not named:
+        shown = axis.lines[len(lines) :] if named else axis.lines
+        axis.legend(handles=list(shown))
     return figure
+
+
+def _plain_ticks(axis, whole):
+    """Writes numbers as they are: 0.006, not 6×10⁻³; whole ones for epochs."""
+    if whole:
+        axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if axis.get_yscale() == "log":
+        low, high = axis.get_ylim()
+        few = high / low < 20  # so few powers of ten that those between are named
+        axis.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+        axis.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
+        between = StrMethodFormatter("{x:g}") if few else NullFormatter()
+        axis.yaxis.set_minor_formatter(between)
+    if axis.get_xscale() == "log":
+        positions = {*itertools.chain(*(line.get_xdata() for line in axis.lines))}
+        if len(positions) <= 8:
+            axis.set_xticks(sorted(positions), minor=False)
+            axis.set_xticks([], minor=True)
+        axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+
+
+def _name_ends(axis, gap=0.065):
+    """Writes each line's label beside its end, moved apart where they would touch."""
+    to_axes = axis.transData + axis.transAxes.inverted()
+    ends = [line.get_xydata()[np.isfinite(line.get_ydata())][-1] for line in axis.lines]
+    heights = [float(to_axes.transform(end)[1]) for end in ends]
+    at = -np.inf
+    for i in np.argsort(heights):
+        at = heights[i] = max(heights[i], at + gap)
+    for line, end, height in zip(axis.lines, ends, heights, strict=True):
+        color = line.get_color()
+        pointer = {"arrowstyle": "-", "color": color, "linewidth": 0.5}
+        options = {"textcoords": axis.transAxes, "arrowprops": pointer, "color": color}
+        place = (1.02, height - max(0, at - 1))
+        axis.annotate(line.get_label(), end, place, va="center", **options)

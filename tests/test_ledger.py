@@ -161,7 +161,7 @@ def test_a_full_run_is_recorded(official, set_mode, tmp_path):
     assert {"keras", "numpy", "tensorflow"} <= set(made["versions"])
     assert made["hardware"] == hardware()
     # Six digits of the mean and three of the deviation: no noise in the diffs.
-    expected = {"mean": 0.00148971, "std": 0.000361, "tolerance": 0.0002, "runs": 3}
+    expected = {"mean": 0.00148971, "std": 0.000442, "tolerance": 0.0002, "runs": 3}
     assert made["metrics"] == {"mse": expected}
 
 

@@ -113,3 +113,35 @@ def test_many_levels_are_visible():
     figure = curves({"loss": [1, 2]}, "x", "y", levels={str(i): i for i in range(6)})
     colors = [float(line.get_color()) for line in figure.axes[0].lines[1:]]
     assert len(set(colors)) == 6 and max(colors) < 0.9
+
+
+def test_every_line_has_a_look_of_its_own():
+    figure = curves({str(i): [1, 2] for i in range(12)}, "x", "y")
+    looks = {
+        (line.get_color(), line.get_marker(), line.get_linestyle())
+        for line in figure.axes[0].lines
+    }
+    assert len(looks) == 12
+
+
+def test_many_lines_are_named_at_their_ends_apart_from_each_other():
+    lines = {f"line {i}": [1, 2 + i / 100] for i in range(6)}
+    (axis,) = curves(lines, "x", "y", levels={"PCA": 0.5}).axes
+    assert [text.get_text() for text in axis.get_legend().get_texts()] == ["PCA"]
+    assert [text.get_text() for text in axis.texts] == list(lines)
+    heights = [text.xyann[1] for text in axis.texts]
+    assert np.diff(heights).min() > 0.06 and heights[-1] <= 1
+
+
+def test_ticks_are_plain_numbers():
+    figure = curves({"loss": [0.02, 0.006]}, "epoch", "y", yscale="log")
+    figure.draw_without_rendering()
+    (axis,) = figure.axes
+    names = [text.get_text() for text in axis.get_yticklabels(which="both")]
+    assert "0.01" in names and not any("10^" in name for name in names)
+    assert all(tick == round(tick) for tick in axis.get_xticks())
+
+
+def test_ticks_of_few_sizes_are_the_sizes():
+    figure = curves({"pca": [3, 2, 1]}, "code", "MSE", x=[8, 32, 128], xscale="log")
+    assert list(figure.axes[0].get_xticks()) == [8, 32, 128]

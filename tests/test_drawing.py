@@ -1,0 +1,59 @@
+"""Drawings of networks: what is drawn of which layer."""
+
+import keras
+import pytest
+from matplotlib.figure import Figure
+
+from convae_keras import conv_autoencoder
+from convae_keras.drawing import draw_network
+from convae_keras.restorers import restorer
+
+pytestmark = [pytest.mark.tensorflow, pytest.mark.float32]
+
+
+def texts(figure):
+    return [text.get_text() for text in figure.axes[0].texts]
+
+
+def test_a_block_for_each_layer_with_the_shape_that_it_returns():
+    model = conv_autoencoder("keras")
+    figure = draw_network(model)
+    assert isinstance(figure, Figure)
+    shapes = [text for text in texts(figure) if text[0].isdigit()]
+    assert shapes == [
+        "28×28×1",
+        "28×28×16",
+        "14×14×16",
+        "14×14×8",
+        "14×14×8",
+        "28×28×1",
+    ]
+    assert texts(figure)[-2:] == ["encoder", "decoder"]
+    assert figure.axes[0].get_title() == f"{model.count_params():,} weights"
+
+
+def test_blocks_are_as_high_as_the_maps_and_wider_with_more_channels():
+    figure = draw_network(conv_autoencoder("keras"))
+    first, wide, pooled, *_ = figure.axes[0].patches
+    assert first.get_height() == wide.get_height() == 2 * pooled.get_height()
+    assert first.get_width() < wide.get_width() == pooled.get_width()
+
+
+def test_skip_connections_are_arcs():
+    model = restorer((None, None, 1), filters=(4, 8), residual=True)
+    figure = draw_network(model, (24, 24, 1))
+    arcs = [text for text in figure.axes[0].texts if getattr(text, "arrow_patch", None)]
+    adds = [layer for layer in model.layers if isinstance(layer, keras.layers.Add)]
+    assert len(arcs) == len(adds) == 2
+
+
+def test_a_code_that_is_reshaped_is_drawn_as_maps():
+    shapes = texts(
+        draw_network(conv_autoencoder("reference", image_shape=(8, 8, 1), latent_dim=5))
+    )
+    assert "5" in shapes and "2×2×64" in shapes
+
+
+def test_an_open_size_must_be_given():
+    with pytest.raises(ValueError, match="`input_shape` must be given.*None"):
+        draw_network(restorer((None, None, 1), filters=(4, 8)))
