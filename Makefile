@@ -40,7 +40,7 @@ FORKED = $(if $(filter Linux,$(shell uname -s)),-p forked_kernels)
 NOTEBOOKS = CONVAE_DATA=mnist5k CONVAE_FAST=1 PYTHONPATH=tests .venv/bin/pytest \
 	$(FORKED) --nbval-lax --nbval-current-env --nbval-cell-timeout=600
 
-.PHONY: help run bench browser page check test test-half test-oldest test-torch lab course-runs time reproduce pretrained clean $(JOBS)
+.PHONY: help run bench browser page check test test-half test-oldest test-torch lab students course-runs time reproduce pretrained clean $(JOBS)
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
@@ -105,6 +105,10 @@ page: .venv/$(STAMP)  ## the playground as a page, in build/playground, served o
 browser: export CONVAE_BROWSER ?= 1
 browser: .venv/$(STAMP)  ## the page, and notebooks in JupyterLab, in a real browser
 	.venv/bin/pytest tests/browser
+
+students: .venv/$(STAMP)  ## copies of the notebooks without outputs, in build/students
+	.venv/bin/jupyter nbconvert --ClearOutputPreprocessor.enabled=True --to notebook \
+		--log-level WARN --output-dir build/students notebooks/*.ipynb
 
 course-runs: .venv/$(STAMP)  ## train the finished runs that the notebooks load
 	.venv/bin/python results/course_runs.py

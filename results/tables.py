@@ -1,14 +1,18 @@
-"""Writes the tables of results in README.md and results/README.md.
+"""Writes the tables in README.md, README.zh.md and results/README.md.
 
     python results/tables.py
 
-`results/README.md` lists every recorded number, README.md the rows that
-`results/table.toml` describes, and the speeds that `benchmarks/` measured. All numbers
-are read from `results/*.json`.
+`results/README.md` lists every recorded number. The READMEs have the rows that
+`results/table.toml` describes, the notebooks of `results/course.toml`, and the speeds
+that `benchmarks/` measured. All numbers are read from `results/*.json`, and the minutes
+from the notebooks.
 """
 
+import json
+import re
 import sys
 import tomllib
+from functools import partial
 from pathlib import Path
 
 from convae_keras.model_card import markdown_table
@@ -18,18 +22,58 @@ ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "results"
 ARROWS = {"higher": "↑", "lower": "↓"}
 
+# The words of the tables that are not in a `.toml` file.
+WORDS = {
+    "en": {
+        "results": ["task", "metric", "ours", "best baseline", "better"],
+        "course": [
+            "",
+            "notebook",
+            "what it shows",
+            "data",
+            "after",
+            "minutes",
+            "result",
+        ],
+        "winners": {"ours": "ours", "baseline": "baseline", "tie": "tie"},
+        "minutes": "{}, full {}",
+    },
+    "zh": {
+        "results": ["任务", "指标", "本项目", "最强基线", "更好的"],
+        "course": ["", "笔记本", "内容", "数据", "先修", "分钟", "结果"],
+        "winners": {"ours": "本项目", "baseline": "基线", "tie": "持平"},
+        "minutes": "{}，完整 {}",
+    },
+}
+
 
 def write():
-    """Writes the tables between the markers of their files."""
-    tables = {ROOT / "README.md": {"results": headlines, "speeds": speeds}}
-    tables |= {RESULTS / "README.md": {"results": all_results}}
-    for path, own in tables.items():
-        text = path.read_text(encoding="utf-8")
-        for name, table in own.items():
-            text = with_table(text, table(RESULTS), name)
+    """Writes tables and numbers between the markers of their files."""
+    for path, own in texts().items():
+        text = filled(path, own)
         with atomic_write(path) as aside:
             aside.write_text(text, encoding="utf-8")
     return 0
+
+
+def texts():
+    """Returns a dict from each file to a dict of its tables' functions, by name."""
+    chinese = {"course": partial(course, language="zh")}
+    chinese["results"] = partial(headlines, language="zh")
+    return {
+        ROOT / "README.md": {"course": course, "results": headlines, "speeds": speeds},
+        ROOT / "README.zh.md": chinese,
+        ROOT / "docs" / "corrections.md": {},
+        RESULTS / "README.md": {"results": all_results},
+    }
+
+
+def filled(path, own):
+    """Returns the text of a file, with its tables and numbers as they are measured."""
+    text = with_numbers(path.read_text(encoding="utf-8"), RESULTS)
+    for name, table in own.items():
+        text = with_table(text, table(RESULTS), name)
+    return text
 
 
 def all_results(folder):
@@ -51,11 +95,59 @@ def all_results(folder):
     return markdown_table(rows)
 
 
-def headlines(folder):
+def course(folder, language="en"):
+    """Formats the index of the course.
+
+    Args:
+        folder: `Path`, holding `course.toml` and `NAME.json` files.
+        language: `"en"` or `"zh"`.
+
+    Returns:
+        str, a Markdown table.
+
+    Raises:
+        KeyError: for a headline with a number that is not recorded.
+    """
+    words, measured = WORDS[language], _means(folder)
+    rows = [words["course"]]
+    for entry in _entries(folder / "course.toml", "notebook"):
+        path = f"notebooks/{entry['file']}.ipynb"
+        texts = [entry[key] for key in ("title", "shows", "data", "headline")]
+        title, shows, data, headline = texts if language == "en" else entry["zh"]
+        result = headline.format(**measured)
+        minutes = words["minutes"].format(*_minutes(ROOT / path))
+        link, after = f"[{title}]({path})", entry["after"]
+        rows.append([entry["file"][:2], link, shows, data, after, minutes, result])
+    return markdown_table(rows)
+
+
+def _entries(path, kind):
+    with open(path, "rb") as file:
+        return tomllib.load(file)[kind]
+
+
+def _means(folder):
+    """Returns the mean of each recorded number, by file and key."""
+    files = {path.stem: read_json(path) for path in folder.glob("*.json")}
+    return {
+        name: {key: metric["mean"] for key, metric in entry["metrics"].items()}
+        for name, entry in files.items()
+        if "metrics" in entry
+    }
+
+
+def _minutes(path):
+    """Reads the minutes of a lesson and of a full run from a notebook."""
+    first = "".join(json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"])
+    return re.search(r"lesson (?:about )?(\d+) minutes? · full (\d+)", first).groups()
+
+
+def headlines(folder, language="en"):
     """Formats the rows of `table.toml`: a result, its best baseline, who wins.
 
     Args:
         folder: `Path`, holding `table.toml` and `NAME.json` files.
+        language: `"en"` or `"zh"`.
 
     Returns:
         str, a Markdown table.
@@ -63,17 +155,17 @@ def headlines(folder):
     Raises:
         KeyError: for a row whose results are not recorded.
     """
-    rows = [["task", "metric", "ours", "best baseline", "better"]]
-    with open(folder / "table.toml", "rb") as file:
-        entries = tomllib.load(file)["row"]
-    for row in entries:
+    words = WORDS[language]
+    rows = [words["results"]]
+    for row in _entries(folder / "table.toml", "row"):
         metrics = read_json(folder / f"{row['notebook']}.json")["metrics"]
         ours, baseline = metrics[row["ours"]], metrics[row["baseline"]]
         mine, theirs = (_cell(each, row["decimals"]) for each in (ours, baseline))
-        against = f"{row['against']}: {theirs}"
-        metric = f"{row['metric']} {ARROWS[row['better']]}"
-        cells = [row["task"], metric, mine, against]
-        rows.append([*cells, winner(ours, baseline, row["better"])])
+        texts = [row[key] for key in ("task", "metric", "against")]
+        task, metric, against = texts if language == "en" else row["zh"]
+        metric, against = f"{metric} {ARROWS[row['better']]}", f"{against}: {theirs}"
+        better = words["winners"][winner(ours, baseline, row["better"])]
+        rows.append([task, metric, mine, against, better])
     return markdown_table(rows)
 
 
@@ -123,6 +215,29 @@ def winner(ours, baseline, better):
     if abs(difference) < ours["std"] + baseline["std"]:
         return "tie"
     return "ours" if (difference > 0) == (better == "higher") else "baseline"
+
+
+def with_numbers(text, folder):
+    """Returns a text with recorded numbers written into it.
+
+    Args:
+        text: str, in which `<!--= training[bce]:.2f -->0.06<!---->` stands for the
+            mean of `bce` in `training.json`, with two decimals.
+        folder: `Path`, holding `NAME.json` files.
+
+    Returns:
+        str, with what is between the two comments replaced.
+
+    Raises:
+        KeyError: for a number that is not recorded.
+    """
+    measured = _means(folder)
+
+    def number(match):
+        value = f"{{{match[1]}}}".format(**measured)
+        return f"<!--= {match[1]} -->{value}<!---->"
+
+    return re.sub(r"<!--= (.*?) -->.*?<!---->", number, text)
 
 
 def with_table(text, table, name="results"):

@@ -121,3 +121,24 @@ def test_the_repository_has_one_address():
                 found |= {*re.findall(r"colab\.[\w./]+?/github/([\w-]+/[\w-]+)", text)}
                 found |= {*re.findall(r"github\.com/([\w-]+/convae[\w-]*)", text)}
     assert found == {ours}
+
+
+PAGES = [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), ROOT / "results" / "README.md"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    """To a file of ours; to a heading of a notebook, as JupyterLab names it."""
+    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if not re.match(r"https?://|#", link):
+            name, _, anchor = link.partition("#")
+            path = page.parent / name
+            assert path.exists(), link
+            if path.suffix == ".ipynb" and anchor:
+                assert anchor in _headings(path), link
+
+
+def _headings(path):
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    text = "\n".join("".join(cell["source"]) for cell in cells)
+    return [name.replace(" ", "-") for name in re.findall(r"^#+ (.*)$", text, re.M)]

@@ -1,6 +1,8 @@
 """Tables of results: formatted from the ledger, and equal to what is committed."""
 
 import json
+import re
+import tomllib
 
 import pytest
 import tables
@@ -89,16 +91,61 @@ def test_a_table_is_replaced():
     assert tables.with_table(made, "new") == made
 
 
+COURSE = """
+[[notebook]]
+file = "01_training"
+title = "Training"
+shows = "layers"
+data = "MNIST"
+after = "NumPy"
+headline = "BCE {training[bce]:.3f}"
+zh = ["训练", "层", "数据", "BCE {training[bce]:.2f}"]
+"""
+
+
 @pytest.mark.parametrize(
-    "path, name, table",
+    "language, expected",
     [
-        ("README.md", "results", tables.headlines),
-        ("README.md", "speeds", tables.speeds),
-        ("results/README.md", "results", tables.all_results),
+        ("en", ["Training", "layers", "MNIST", "NumPy", "BCE 0.061"]),
+        ("zh", ["训练", "层", "数据", "NumPy", "BCE 0.06"]),
     ],
 )
-def test_committed_tables(path, name, table):
+def test_course(folder, language, expected):
+    (folder / "course.toml").write_text(COURSE, encoding="utf-8")
+    table = tables.course(folder, language)
+    ((number, link, shows, data, after, minutes, headline),) = cells(table)
+    title, path = re.fullmatch(r"\[(.+)\]\((.+)\)", link).groups()
+    assert [title, shows, data, after, headline] == expected
+    assert (number, path) == ("01", "notebooks/01_training.ipynb")
+    assert re.search(r"^\d+\D+\d+$", minutes)
+
+
+def test_numbers_in_a_text(folder):
+    text = "It is <!--= training[bce]:.3f -->0<!---->, not 1."
+    made = tables.with_numbers(text, folder)
+    assert made == "It is <!--= training[bce]:.3f -->0.061<!---->, not 1."
+    assert tables.with_numbers(made, folder) == made
+    with pytest.raises(KeyError, match="accuracy"):
+        tables.with_numbers(text.replace("bce", "accuracy"), folder)
+
+
+@pytest.mark.parametrize("name", ["README.md", "README.zh.md", "docs/corrections.md"])
+def test_committed_tables_and_numbers(name):
     """`python results/tables.py` writes them."""
-    text = (ROOT / path).read_text(encoding="utf-8")
-    assert f"<!-- {name} -->" in text
-    assert tables.with_table(text, table(tables.RESULTS), name) == text
+    for path, own in tables.texts().items():
+        if path == ROOT / name:
+            text = path.read_text(encoding="utf-8")
+            assert all(f"<!-- {table} -->" in text for table in own)
+            assert tables.filled(path, own) == text
+
+
+def test_every_number_of_the_ledger_is_listed():
+    path = tables.RESULTS / "README.md"
+    text, own = path.read_text(encoding="utf-8"), tables.texts()[path]
+    assert tables.filled(path, own) == text
+
+
+def test_the_index_has_every_notebook():
+    found = [path.stem for path in sorted(ROOT.glob("notebooks/*.ipynb"))]
+    entries = tomllib.loads((tables.RESULTS / "course.toml").read_text("utf-8"))
+    assert [entry["file"] for entry in entries["notebook"]] == found
