@@ -40,10 +40,10 @@ FORKED = $(if $(filter Linux,$(shell uname -s)),-p forked_kernels)
 NOTEBOOKS = CONVAE_DATA=mnist5k CONVAE_FAST=1 PYTHONPATH=tests .venv/bin/pytest \
 	$(FORKED) --nbval-lax --nbval-current-env --nbval-cell-timeout=600
 
-.PHONY: help run bench browser page check test test-half test-oldest test-torch lab students course-runs time reproduce pretrained clean $(JOBS)
+.PHONY: help run bench browser browser-course page check test test-half test-oldest test-torch lab students course-runs time reproduce pretrained clean $(JOBS)
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 
 run: .venv/$(STAMP)  ## train the reference model and show its results (DATA=mnist, or a folder of images)
 	.venv/bin/convae train --data "$(DATA)" --preset reference --out runs/reference
@@ -109,6 +109,9 @@ browser: .venv/$(STAMP)  ## the page, and notebooks in JupyterLab, in a real bro
 students: .venv/$(STAMP)  ## copies of the notebooks without outputs, in build/students
 	.venv/bin/jupyter nbconvert --ClearOutputPreprocessor.enabled=True --to notebook \
 		--log-level WARN --output-dir build/students notebooks/*.ipynb
+
+browser-course: .venv/$(STAMP)  ## every notebook as a lesson, in a real browser: more than an hour
+	CONVAE_BROWSER=course .venv/bin/pytest tests/browser/test_notebooks.py
 
 course-runs: .venv/$(STAMP)  ## train the finished runs that the notebooks load
 	.venv/bin/python results/course_runs.py

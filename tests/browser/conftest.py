@@ -1,7 +1,8 @@
 """A real browser: the system's own Chromium, without a window.
 
-`make browser` sets CONVAE_BROWSER. Elsewhere, and where there is no Chromium, these
-tests are skipped; where it is "required", they fail. `build/browser` has screenshots.
+`make browser` and `make browser-course` set CONVAE_BROWSER. Elsewhere, and where there
+is no Chromium, these tests are skipped; where it is "required", they fail.
+`build/browser` has screenshots.
 """
 
 import functools
