@@ -1,13 +1,13 @@
-"""Measures `convae apply` and `convae compress` beside what one would take instead.
+"""Measures `convae apply` and `convae compress`, and the usual tools as baselines.
 
-    python benchmarks/files.py                      every rival
+    python benchmarks/files.py                      every program
     python benchmarks/files.py --only denoise       those with such a name
 
 A large photograph, put together from those that scikit-image and scikit-learn ship, is
-restored or compressed by each rival in a process of its own, from file to file, and
+restored or compressed by each program in a process of its own, from file to file, and
 then one of four times the pixels. The difference between the two is what a megapixel
 costs, in time and in peak memory; what the smaller one takes beyond that is the start.
-The rivals take turns. One whose library is missing is left out. Bits a pixel of what
+The programs take turns. One whose library is missing is left out. Bits a pixel of what
 is written are given, too: the codec and WebP are not set to the same quality.
 """
 
@@ -73,7 +73,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--only", nargs="*", default=[""], help="texts in their names")
     parser.add_argument("--side", type=int, default=768, help="in pixels, and twice it")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each rival")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each program")
     parser.add_argument("--out", default=RESULTS)
     parser.add_argument("--worker", nargs=3, help=argparse.SUPPRESS)
     parser.add_argument("--write", help=argparse.SUPPRESS)
@@ -127,7 +127,7 @@ def write_photograph(path, side):
 
 
 def run(name, place, side):
-    """Seconds and peak memory of one rival with one file."""
+    """Seconds and peak memory of one program with one file."""
     source, target = place / f"{side}.png", place / f"result.{RIVALS[name][0]}"
     target.unlink(missing_ok=True)
     if name.startswith("denoise"):

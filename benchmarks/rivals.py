@@ -3,8 +3,8 @@
 Each function builds a network and returns `(train, predict)`. `train(x, epochs)` trains
 it on float32 images `(n, 28, 28, 1)` in [0, 1], and prints a line that begins with
 `epoch` at the end of each epoch. `predict(x, batch_size)` returns reconstructions. The
-libraries are imported by the function that needs them: each rival runs in a process of
-its own.
+libraries are imported by the function that needs them: each network is trained in a
+process of its own.
 """
 
 BATCH_SIZE = 128

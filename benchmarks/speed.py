@@ -1,10 +1,10 @@
 """Measures how fast networks train, beside those that tutorials print.
 
-    python benchmarks/speed.py                         every rival
+    python benchmarks/speed.py                         every network
     python benchmarks/speed.py --only code preset      those with such a name
 
-Each rival runs in a process of its own, and is timed from outside, by the lines that it
-prints. The rivals take turns, several times; an epoch before those that are timed is
+Each network is trained in a process of its own, and is timed from outside, by the lines
+that it prints. They take turns, several times; an epoch before those that are timed is
 not counted. Written to `results/benchmarks.json`: images a second in training (median,
 lowest and highest over all timed epochs), and in reconstruction, by batch size; seconds
 until the first epoch begins; peak memory.
@@ -23,7 +23,7 @@ SIZES = {1: 300, 128: 20_000, 1000: 20_000}  # images to reconstruct, by batch s
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--only", nargs="*", default=[""], help="texts in their names")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each rival")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each network")
     parser.add_argument("--epochs", type=int, default=3, help="timed in a turn")
     parser.add_argument("--images", type=int, default=40_000, help="of an epoch")
     parser.add_argument("--out", default=RESULTS)
@@ -77,7 +77,7 @@ def digits(count):
 
 
 def run(name, arguments):
-    """Runs a rival in a process of its own, and times the lines it prints."""
+    """Trains a network in a process of its own, and times the lines it prints."""
     options = ["--worker", name, "--epochs", arguments.epochs]
     watched = watch(__file__, *options, "--images", arguments.images)
     if watched is None:

@@ -1,4 +1,4 @@
-"""Random corruptions of images: noise, salt and pepper, holes, fog, warps."""
+"""Corruptions of images: noise, salt and pepper, holes, fog, affine transforms."""
 
 from dataclasses import asdict, dataclass
 

@@ -32,7 +32,7 @@ PIECE = 4096
 
 HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
-KINDS = {float: "a finite number", int: "a whole number", str: "a text"}
+KINDS = {float: "a finite number", int: "an integer", str: "a text"}
 KINDS |= {bool: "true or false", dict: "an object", None: "nothing"}
 
 

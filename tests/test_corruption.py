@@ -272,7 +272,7 @@ def test_holes_are_everywhere():
     assert counts[:3, :4].sum() == 6000
 
 
-# --- a warp ------------------------------------------------------------------
+# --- a random affine transform -----------------------------------------------
 
 STILL_WARP = {"rotation": 0, "scale": (1.0, 1.0), "shear": 0, "shift": 0, "stddev": 0}
 

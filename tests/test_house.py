@@ -94,7 +94,7 @@ def test_tests_and_scripts_import_what_is_declared():
     found = {name.partition(".")[0] for name in found} - sys.stdlib_module_names
     found -= {"convae_keras", "convae_cli", "helpers"}
     found -= {path.stem for path in scripts}
-    found -= {"torch"}  # a rival, which a benchmark leaves out where it is missing
+    found -= {"torch"}  # a baseline, which a benchmark leaves out where it is missing
     installed = packages_distributions()
     found = {installed.get(name, [name])[0].lower() for name in found}
     name, tools = r'^(?: *"|)([\w-]+)>=', _read("requirements.txt")

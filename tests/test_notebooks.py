@@ -239,7 +239,7 @@ EVERYWHERE = [
 IN_NOTEBOOKS = [size, short_cells, opening, skeleton, exercises, claims]
 
 
-# --- held against the course -------------------------------------------------
+# --- applied to the course ---------------------------------------------------
 
 
 def test_the_course_is_numbered_without_gaps():

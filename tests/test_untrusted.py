@@ -1,4 +1,4 @@
-"""Files of strangers: what is too large or of another shape is refused at once."""
+"""Untrusted files: what is too large or of another shape is refused at once."""
 
 import contextlib
 import io

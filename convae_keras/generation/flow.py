@@ -87,7 +87,7 @@ class FollowFlow(layers.Layer):
 
     def __init__(self, velocity, steps=16, **kwargs):
         super().__init__(**kwargs)
-        # Each becomes a part of the graph, also of a model from a stranger.
+        # Each becomes a part of the graph, also of an untrusted model.
         check_steps(steps)
         self.velocity, self.steps = velocity, steps
 

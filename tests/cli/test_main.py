@@ -61,7 +61,7 @@ def no_long_work(monkeypatch):
 
 @pytest.fixture(params=["flat", "labelled"])
 def pictures(request, digits, tmp_path):
-    """A folder of 12 digits as PNG, in one heap or by label."""
+    """A folder of 12 digits as PNG, in one folder or by label."""
     for i in range(12):
         label = f"digit {digits.y_train[i] % 2}" if request.param == "labelled" else ""
         path = tmp_path / "pictures" / label / f"{i}.png"
@@ -258,7 +258,7 @@ def test_denoise(thousand, capsys):
 @pytest.mark.static
 @pytest.mark.parametrize("pictures", ["flat"], indirect=True)
 def test_features(pictures, thousand, capsys):
-    """A code to serve others is trained to undo warps."""
+    """A code to serve others is trained to undo affine transforms."""
     options = "--task features --preset keras --epochs 1 --batch-size 16 --json"
     command = ["train", *options.split(), "--data", thousand, "--out", "codes"]
     assert main(command) == 0

@@ -82,7 +82,7 @@ def test_a_label_that_is_a_number(tmp_path):
 
 @pytest.mark.static
 def test_labels_that_are_no_names_of_files(tmp_path):
-    """As in a model of a stranger."""
+    """As in an untrusted model."""
     paths, _ = write_generated(made(["../a", "b"]), tmp_path / "out", 9)
     assert {path.parent for path in paths} == {tmp_path / "out"}
     assert [path.name for path in paths[:2]] == ["0000.png", "0001.png"]
