@@ -11,7 +11,7 @@ from convae_keras.features import encode, feature_model
 from convae_keras.keras_settings import standard_settings
 from convae_keras.models import pixel_range
 from convae_keras.pipelines import to_float
-from convae_keras.validation import check_input, is_int, is_number, require
+from convae_keras.validation import check_input, check_ints, is_int, is_number, require
 
 # Training images that a detector is fitted to, at most; their features are kept in it.
 MOST_IMAGES = 5000
@@ -189,8 +189,7 @@ class PValue(layers.Layer):
 
     def __init__(self, count, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})
-        message = f"`count` must be a positive int. Received: {count!r}"
-        require(is_int(count, 1), message)
+        check_ints(count=count)
         self.count = count
 
     def build(self, input_shape):
@@ -256,9 +255,7 @@ def anomaly_detector(
     >>> found["score"].shape, found["p_value"].shape, found["map"].shape
     ((30,), (30,), (30, 28, 28))
     """
-    for name, value in {"neighbors": neighbors, "dimensions": dimensions}.items():
-        message = f"`{name}` must be a positive int. Received: {value!r}"
-        require(is_int(value, 1), message)
+    check_ints(neighbors=neighbors, dimensions=dimensions)
     expected = "`autoencoder` must have an `encoder`, as `conv_autoencoder` builds it"
     is_one = hasattr(autoencoder, "encoder")
     require(is_one, f"{expected}. Received: {autoencoder!r}")

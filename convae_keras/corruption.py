@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from convae_keras.pipelines import to_float
-from convae_keras.validation import is_int, is_number, plain, require
+from convae_keras.validation import check_ints, is_number, plain, require
 
 DOWNSAMPLING = ("box", "bicubic")
 
@@ -108,11 +108,6 @@ def _check_range(name, value, lowest, highest):
     require(valid, f"{expected} (low, high) of them. Received: {value!r}")
 
 
-def _check_int(name, value, lowest):
-    message = f"`{name}` must be an int from {lowest} to {LARGEST}. Received: {value!r}"
-    require(is_int(value, lowest) and value <= LARGEST, message)
-
-
 def _check_fits(name, size, x):
     """Validates a size in pixels against the images' height and width."""
     sides = [side for side in x.shape[1:3] if side is not None]
@@ -199,7 +194,7 @@ class Hole(Corruption):
 
     def __post_init__(self):
         super().__post_init__()
-        _check_int("side", self.side, 1)
+        check_ints(1, LARGEST, side=self.side)
         _check_number("value", self.value, 0, 1)
 
     def damage(self, x, seed):
@@ -261,7 +256,7 @@ class Downsample(Corruption):
 
     def __post_init__(self):
         super().__post_init__()
-        _check_int("factor", self.factor, 2)
+        check_ints(2, LARGEST, factor=self.factor)
         message = f"`method` must be one of {DOWNSAMPLING}. Received: {self.method!r}"
         require(self.method in DOWNSAMPLING, message)
 

@@ -7,7 +7,7 @@ import json
 import keras
 import numpy as np
 
-from convae_keras.validation import is_int, require
+from convae_keras.validation import check_ints, require
 
 # A process that is not heard of for so many seconds is lost. One that ends is
 # noticed at once.
@@ -43,10 +43,8 @@ def join(coordinator, processes, index):
     host, _, port = str(coordinator).rpartition(":")
     message = f"`coordinator` must be 'host:port'. Received: {coordinator!r}"
     require(host and port.isdecimal() and 0 < int(port) < 2**16, message)
-    message = f"`processes` must be an int of at least 2. Received: {processes!r}"
-    require(is_int(processes, 2), message)
-    message = f"`index` must be an int from 0 to {processes - 1}. Received: {index!r}"
-    require(is_int(index) and 0 <= index < processes, message)
+    check_ints(2, processes=processes)
+    check_ints(0, processes - 1, index=index)
     import jax
 
     times = {"heartbeat_timeout_seconds": HEARTBEAT, "initialization_timeout": 300}

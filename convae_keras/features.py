@@ -10,7 +10,7 @@ from sklearn.neighbors import NearestNeighbors
 from convae_keras.keras_settings import standard_settings
 from convae_keras.models import pixel_range
 from convae_keras.pipelines import to_float
-from convae_keras.validation import check_input, is_int, plain, require
+from convae_keras.validation import check_input, check_ints, plain, require
 
 POOLS = {"average": layers.GlobalAveragePooling2D, "max": layers.GlobalMaxPooling2D}
 
@@ -204,10 +204,9 @@ def classifier(model, classes, trainable="whole", seed=None):
     parts = ("whole", "last", "none")
     message = f"`trainable` must be one of {parts}. Received: {trainable!r}"
     require(trainable in parts, message)
-    message = f"`classes` must be an int of at least 2. Received: {classes!r}"
-    require(is_int(classes, 2), message)
+    check_ints(2, classes=classes)
     original = feature_model(model)
-    with standard_settings(seed=plain(seed)):
+    with standard_settings(seed=seed):
         encoder = keras.models.clone_model(original)
         encoder.set_weights(original.get_weights())
         trained = [each for each in encoder.layers if each.weights]

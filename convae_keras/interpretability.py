@@ -14,7 +14,15 @@ from keras import layers, ops
 
 from convae_keras.keras_settings import standard_settings
 from convae_keras.pipelines import to_float
-from convae_keras.validation import check_images, is_int, is_number, plain, require
+from convae_keras.validation import (
+    check_finite,
+    check_images,
+    check_ints,
+    is_int,
+    is_number,
+    plain,
+    require,
+)
 
 # Images that are computed at once.
 BATCH_SIZE = 100
@@ -154,8 +162,8 @@ def integrated_gradients(function, x, *others, fill, steps=32):
 
     Args:
         function, x, *others: as in `scores`.
-        fill: float in [0, 1], what images are compared with, such as the mean
-            image, `(height, width, channels)`, or one for each, as `x`.
+        fill: float in [0, 1], what images are compared with: one number, an image
+            `(height, width, channels)` such as the mean, or one for each, as `x`.
         steps: int, points of the way, by the midpoint rule.
 
     Returns:
@@ -176,8 +184,7 @@ def integrated_gradients(function, x, *others, fill, steps=32):
     [1.0, 1.0]
     """
     x, fill = _filled(x, fill)
-    message = f"`steps` must be a positive int. Received: {steps!r}"
-    require(is_int(steps, 1), message)
+    check_ints(steps=steps)
     total = np.zeros_like(x)
     for step in range(steps):
         between = fill + (x - fill) * np.float32((step + 0.5) / steps)
@@ -188,6 +195,9 @@ def integrated_gradients(function, x, *others, fill, steps=32):
 def _filled(x, fill):
     """Returns images and what replaces their pixels as float32, checked."""
     x, fill = to_float(check_images(x)), np.asarray(fill)
+    if fill.ndim == 0:
+        fits, fill = is_number(fill.item()), np.full(x.shape[1:], fill, "float32")
+        require(fits, f"`fill` must be in [0, 1]. Received: {fill.flat[0]}")
     expected = f"`fill` must be one image of shape {x.shape[1:]}, or as many as `x`"
     fits = fill.shape in (x.shape[1:], x.shape)
     require(fits, f"{expected}. Received: {fill.shape}")
@@ -231,10 +241,8 @@ def deletion_curve(function, x, maps, *others, fill, steps=40, seed=0):
     fits = maps.shape == x.shape[:3] and maps.dtype.kind in "biuf"
     require(fits, f"{expected}. Received: {maps.dtype} {maps.shape}")
     maps = maps.astype("float64")  # whose negatives rank as they should
-    message = "`maps` must be finite. Received: NaN or infinity"
-    require(np.isfinite(maps).all(), message)
-    message = f"`steps` must be an int from 1 to {pixels}. Received: {steps!r}"
-    require(is_int(steps, 1) and steps <= pixels, message)
+    check_finite(maps=maps)
+    check_ints(1, pixels, steps=steps)
     flat = maps.reshape(len(x), pixels)
     chance = np.random.RandomState(seed).rand(*flat.shape)
     rank = np.lexsort((chance, -flat)).argsort(axis=1).reshape(maps.shape)[..., None]
@@ -279,14 +287,10 @@ def maximize_activation(
     >>> float(found[0, 0, 0, 0]), float(found[0, 4, 4, 0])
     (1.0, 0.5)
     """
-    message = f"`steps` must be a positive int. Received: {steps!r}"
-    require(is_int(steps, 1), message)
-    for name, value, low in (
-        ("smoothness", smoothness, 0),
-        ("step_size", step_size, 0),
-    ):
-        fits = is_number(value) and low <= value < np.inf
-        require(fits, f"`{name}` must be a number from {low}. Received: {value!r}")
+    check_ints(steps=steps)
+    for name, value in {"smoothness": smoothness, "step_size": step_size}.items():
+        fits = is_number(value) and value >= 0
+        require(fits, f"`{name}` must be a number from 0. Received: {value!r}")
 
     def penalized(x, *others):
         rough = [x[:, 1:] - x[:, :-1], x[:, :, 1:] - x[:, :, :-1]]

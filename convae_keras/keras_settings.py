@@ -5,6 +5,8 @@ import random
 
 import keras
 
+from convae_keras.validation import is_int, require
+
 # The dtype policy of what is built: `set_up_device(half=True)` changes it.
 _policy = "float32"
 
@@ -30,7 +32,12 @@ def standard_settings(policy=None, seed=None):
         policy: str, the dtype policy; None for that of `set_policy`.
         seed: int, which initial weights are drawn from; None for Python's
             `random`, where Keras draws them from.
+
+    Raises:
+        ValueError: for another `seed`.
     """
+    seeded = seed is None or (is_int(seed) and abs(seed) < 2**63)
+    require(seeded, f"`seed` must be an int or None. Received: {seed!r}")
     global _policy
     ours, policies = _policy, keras.config.dtype_policy()
     before = keras.config.floatx(), keras.config.image_data_format()
@@ -38,7 +45,7 @@ def standard_settings(policy=None, seed=None):
     _policy = policy or ours
     _set("float32", "channels_last", 1e-7, _policy)
     if seed is not None:
-        random.seed(seed)
+        random.seed(int(seed))
     try:
         yield
     finally:

@@ -3,11 +3,19 @@
 import math
 
 import keras
+import numpy as np
 from keras import layers
 
 from convae_keras.keras_settings import standard_settings
 from convae_keras.layers import CropLike, UpsampleConv2D
-from convae_keras.validation import is_int, plain, require
+from convae_keras.validation import (
+    as_image_shape,
+    as_sizes,
+    check_ints,
+    check_layers,
+    plain,
+    require,
+)
 
 DEFAULTS = {"filters": (32, 64), "latent_dim": None, "code_filters": ()}
 DEFAULTS |= {"pooling": "max", "upsampling": "nearest", "fused": True}
@@ -142,11 +150,11 @@ def conv_autoencoder(
     >>> autoencoder.encoder.output_shape
     (None, 16)
     """
-    known = preset in PRESETS
+    known = isinstance(preset, str) and preset in PRESETS
     require(known, f"Unknown preset {preset!r}. Available: {sorted(PRESETS)}")
-    image_shape = plain(tuple(image_shape))
-    switches = _checked(image_shape, {**DEFAULTS, **PRESETS[preset], **switches})
-    with standard_settings(seed=plain(seed)):
+    switches = {**DEFAULTS, **PRESETS[preset], **switches}
+    image_shape, switches = _checked(image_shape, switches)
+    with standard_settings(seed=seed):
         encoder = _encoder(image_shape, switches)
         decoder = _decoder(encoder.output_shape[1:], image_shape, switches)
         inputs = keras.Input(image_shape, name="images")
@@ -202,14 +210,14 @@ def block_autoencoder(
     (None, 8, 10, 8)
     """
     switches = {"filters": filters, "latent_dim": latent_dim, "pooling": "strided"}
-    image_shape = plain(tuple(image_shape))
-    switches = _checked(image_shape, DEFAULTS | switches | {"activation": activation})
-    fixed = None not in image_shape
-    require(fixed, f"`image_shape` must be a fixed size. Received: {image_shape}")
+    switches = DEFAULTS | switches | {"activation": activation}
+    image_shape, switches = _checked(image_shape, switches)
+    as_image_shape(image_shape, fixed=True)
     block = 2 ** len(switches["filters"])
     values = block * block * image_shape[2]
     latent_dim = switches["latent_dim"] or max(1, round(values / VALUES_A_NUMBER))
-    with standard_settings(seed=plain(seed)):
+    check_layers((values, latent_dim))
+    with standard_settings(seed=seed):
         encoder = _block_encoder(image_shape, block, latent_dim, switches)
         decoder = _block_decoder(encoder, image_shape, block, switches)
         inputs = keras.Input(image_shape, name="images")
@@ -257,6 +265,7 @@ def _encoder(image_shape, switches):
         x = _conv(filters, f"code_{i}", switches)(x)
     if switches["latent_dim"]:
         x = layers.Flatten(name="flatten")(x)
+        check_layers((x.shape[1], switches["latent_dim"]))
         x = _dense(switches["latent_dim"], "code", switches, activation=None)(x)
     return keras.Model(inputs, x, name="encoder")
 
@@ -311,30 +320,29 @@ def _dense(units, name, switches, **kwargs):
 
 
 def _checked(image_shape, switches):
-    """Validates the keyword arguments; returns them with tuples for lists."""
+    """Returns the shape and the keyword arguments, checked, with tuples for lists."""
+    image_shape = as_image_shape(image_shape)
     unknown = sorted(set(switches) - set(DEFAULTS))
     message = f"Unexpected keyword arguments: {unknown}. Available: {sorted(DEFAULTS)}"
     require(not unknown, message)
-    for key in ("filters", "code_filters", "output_range"):
-        switches[key] = plain(tuple(switches[key]))
+    for key in ("filters", "code_filters"):
+        switches[key] = as_sizes(switches[key], key)
     for key, choices in CHOICES.items():
-        message = f"`{key}` must be one of {choices}. Received: {switches[key]!r}"
-        require(switches[key] in choices, message)
-    expected = "`image_shape` must be (height, width, channels)"
-    require(len(image_shape) == 3, f"{expected}. Received: {image_shape}")
-    latent_dim = switches["latent_dim"] = plain(switches["latent_dim"])
-    sizes = {"image_shape": [size for size in image_shape if size is not None]}
-    sizes |= {key: switches[key] for key in ("filters", "code_filters")}
-    sizes["latent_dim"] = [] if latent_dim is None else [latent_dim]
-    for key, values in sizes.items():
-        valid = all(is_int(size, 1) for size in values)
-        require(valid, f"`{key}` must be positive ints. Received: {values}")
+        value = switches[key]
+        if np.iterable(value) and not isinstance(value, str):
+            value = switches[key] = plain(tuple(value))
+        known = isinstance(value, str | tuple) and value in choices
+        require(known, f"`{key}` must be one of {choices}. Received: {value!r}")
     require(switches["filters"], "`filters` must not be empty. Received: ()")
+    latent_dim = switches["latent_dim"] = plain(switches["latent_dim"])
+    check_ints(latent_dim=1 if latent_dim is None else latent_dim)
+    channels = image_shape[2], *switches["filters"], *switches["code_filters"]
+    check_layers(channels, 9)
     expected = "`latent_dim` needs images of a fixed size"
     hint = "Give `image_shape` a height and a width, or set latent_dim=None"
     fits = latent_dim is None or None not in image_shape
     require(fits, f"{expected}. {hint}. Received: {image_shape}")
-    return switches
+    return image_shape, switches
 
 
 def count_trainable(model):

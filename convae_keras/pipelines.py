@@ -7,7 +7,12 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from convae_keras.validation import check_images, format_shape, is_int, require
+from convae_keras.validation import (
+    check_images,
+    check_ints,
+    format_shape,
+    require,
+)
 
 # Folded into a batch's seed to draw its flip and rotation. Corruptions fold in
 # smaller numbers.
@@ -133,8 +138,7 @@ def make_pipeline(
     if validate:
         x = check_images(x)
         inputs = None if inputs is None else check_images(inputs, "inputs")
-    message = f"`batch_size` must be a positive int. Received: {batch_size}"
-    require(is_int(batch_size, 1), message)
+    check_ints(batch_size=batch_size)
     n = len(x)
     batch_size = min(batch_size, n)
     full = n // batch_size

@@ -5,7 +5,15 @@ from keras import layers, ops
 
 from convae_keras.keras_settings import standard_settings
 from convae_keras.layers import BicubicUpsampling2D, CropLike, UpsampleConv2D
-from convae_keras.validation import is_int, plain, require
+from convae_keras.validation import (
+    as_image_shape,
+    as_sizes,
+    check_ints,
+    check_layers,
+    check_limit,
+    plain,
+    require,
+)
 
 HEADS = ("subpixel", "nearest", "transposed")
 
@@ -73,12 +81,11 @@ def restorer(
     >>> enlarger.output_shape
     (None, 28, 28, 1)
     """
-    image_shape, filters, convs = (
-        plain(tuple(sizes)) for sizes in (image_shape, filters, convs)
-    )
+    image_shape = as_image_shape(image_shape)
+    filters, convs = as_sizes(filters, "filters"), as_sizes(convs, "convs")
     _check(image_shape, scale, filters, convs, head)
     scale = plain(scale)
-    with standard_settings(seed=plain(seed)):
+    with standard_settings(seed=seed):
         inputs = keras.Input(image_shape, name="images")
         kernel_size, strides = (6, 2) if scale == 1 else (3, 1)
         stem = _conv(filters[0], activation, kernel_size, strides=strides, name="stem")
@@ -137,13 +144,13 @@ def _pixels(x, channels, scale, head, residual):
 
 
 def _check(image_shape, scale, filters, convs, head):
-    is_shape = len(image_shape) == 3 and is_int(image_shape[2])
-    expected = "`image_shape` must be (height, width, channels)"
-    require(is_shape, f"{expected}. Received: {image_shape}")
-    for name, sizes in (("scale", [scale]), ("filters", filters), ("convs", convs)):
-        valid = all(is_int(size, 1) for size in sizes)
-        require(valid, f"`{name}` must be positive ints. Received: {sizes}")
+    check_ints(1, 64, scale=scale)
     expected = "`filters` and `convs` must have the same length, at least 1"
     received = f"Received: {filters} and {convs}"
     require(len(filters) == len(convs) > 0, f"{expected}. {received}")
-    require(head in HEADS, f"`head` must be one of {HEADS}. Received: {head!r}")
+    known = isinstance(head, str) and head in HEADS
+    require(known, f"`head` must be one of {HEADS}. Received: {head!r}")
+    check_limit(sum(convs), "objects")
+    check_layers((*filters, image_shape[2] * scale**2), 9)
+    for width, count in zip(filters, convs, strict=True):
+        check_layers((count * width, width), 9)

@@ -276,8 +276,8 @@ def checked_images(autoencoder, images, corrupt=None):
 
     Raises:
         ValueError: for an array that is not images, a shape that the model
-            neither takes nor returns, or if there are both `corrupt` and
-            `inputs`.
+            neither takes nor returns, inputs of one split only, or if there are
+            both `corrupt` and `inputs`.
     """
     if not isinstance(images, Images):
         message = f"`images` must be `Sequences`. Received: {type(images).__name__}"
@@ -287,6 +287,9 @@ def checked_images(autoencoder, images, corrupt=None):
         cut = len(x) - max(1, len(x) // 12)
         images = Images("array", x[:cut], None, x[cut:], None, x[cut:], None)
     has_inputs = images.inputs_val is not None
+    message = "`images` must have both `inputs_train` and `inputs_val`, or neither"
+    both = has_inputs == (images.inputs_train is not None)
+    require(both, f"{message}. Received: only one of them")
     model_inputs = images.inputs_val[:1] if has_inputs else images.x_val[:1]
     if corrupt is not None:
         own = "images with inputs of their own" if has_inputs else images.unit

@@ -1,12 +1,11 @@
 """The arguments of `train` that its result depends on, checked and complete."""
 
 import keras
-import numpy as np
 
 from convae_keras.models import count_trainable, pixel_range
 from convae_keras.pipelines import check_augment
 from convae_keras.saving import architecture_hash
-from convae_keras.validation import is_int, is_number, plain, require
+from convae_keras.validation import check_ints, is_int, is_number, plain, require
 
 # The last activation that a loss needs.
 ENDS = {"binary_crossentropy": keras.activations.sigmoid}
@@ -52,16 +51,19 @@ def training_settings(autoencoder, images, corrupt, options):
 
 
 def _check_options(autoencoder, images, learning_rate, loss, seed, turn, **sizes):
-    for name, size in sizes.items():  # epochs, batch_size, patience
-        message = f"`{name}` must be a positive int. Received: {size!r}"
-        require(is_int(size, 1), message)
+    check_ints(**sizes)  # epochs, batch_size, patience
     message = f"`learning_rate` must be positive. Received: {learning_rate!r}"
-    require(is_number(learning_rate) and 0 < learning_rate < np.inf, message)
+    require(is_number(learning_rate) and learning_rate > 0, message)
     require(loss in LOSSES, f"`loss` must be one of {LOSSES}. Received: {loss!r}")
     needed, last = ENDS.get(loss), _last_activation(autoencoder)
     ends = f"this model does not end in a {getattr(needed, '__name__', None)}"
     hint = f"needs outputs in [0, 1], and {ends}. Use loss='mse'."
     require(needed in (None, last), f"`loss={loss!r}` {hint}")
+    if needed and images.unit == "sequences":  # images are in [0, 1] anyway
+        parts = [x for x in (images.x_train, images.x_val) if x.dtype != "uint8"]
+        outside = any(x.min() < 0 or x.max() > 1 for x in parts)
+        expected = f"`loss={loss!r}` needs sequences in [0, 1]"
+        require(not outside, f"{expected}. Received: {images}, some values outside")
     require(is_int(seed), f"`seed` must be an int. Received: {seed!r}")
     check_augment(turn, images.image_shape)
 

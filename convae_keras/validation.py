@@ -1,5 +1,7 @@
 """Checks of arguments, made before any long work. NumPy only."""
 
+import itertools
+import math
 import os
 import warnings
 from numbers import Integral, Real
@@ -78,8 +80,83 @@ def is_int(value, low=None):
 
 
 def is_number(value):
-    """Returns whether a value is a number, Python's or NumPy's, but no bool."""
-    return isinstance(value, Real) and not isinstance(value, bool)
+    """Returns whether a value is a finite number, Python's or NumPy's, but no bool."""
+    number = isinstance(value, Real) and not isinstance(value, bool)
+    return number and bool(-math.inf < value < math.inf)
+
+
+def check_ints(low=1, high=None, **values):
+    """Raises an error for arguments that are not ints in a range.
+
+    Args:
+        low, high: ints, the ends; None for no upper one.
+        **values: the arguments, by their names.
+
+    Raises:
+        ValueError: naming the first that is something else.
+    """
+    expected = "a positive int" if low == 1 else f"an int of at least {low}"
+    expected = expected if high is None else f"an int from {low} to {high}"
+    for name, value in values.items():
+        fits = is_int(value, low) and (high is None or value <= high)
+        received = f"Received: {reason(repr(value))}"
+        require(fits, f"`{name}` must be {expected}. {received}")
+
+
+def as_sizes(value, name, axes=(), fixed=True):
+    """Returns sizes as a tuple of ints.
+
+    Args:
+        value: iterable of positive int.
+        name: str, the argument's name for error messages.
+        axes: tuple of str, what each size is of; empty for any number of sizes.
+        fixed: bool. False: None stands for any size of an axis but the last.
+
+    Returns:
+        tuple of int, Python's, and None.
+
+    Raises:
+        ValueError: for anything else.
+
+    Example:
+
+    >>> as_sizes([np.int64(16), 32], "filters")
+    (16, 32)
+    """
+    sizes = plain(tuple(value)) if np.iterable(value) else (None,)
+    last = len(sizes) - 1
+    free = [not fixed and size is None and i < last for i, size in enumerate(sizes)]
+    fits = all(f or is_int(size, 1) for f, size in zip(free, sizes, strict=True))
+    fits = fits and len(sizes) == (len(axes) or len(sizes))
+    expected = f"({', '.join(axes)}), positive ints" if axes else "positive ints"
+    expected = f"`{name}` must be {expected}" + ", a fixed size" * bool(axes and fixed)
+    require(fits, f"{expected}. Received: {reason(repr(value))}")
+    return sizes
+
+
+def as_image_shape(value, fixed=False):
+    """Returns `(height, width, channels)`, as `as_sizes`."""
+    return as_sizes(value, "image_shape", ("height", "width", "channels"), fixed)
+
+
+def check_layers(channels, kernel=1):
+    """Raises an error for layers that would take too much memory, before they do.
+
+    Args:
+        channels: tuple of int, the numbers of inputs and outputs of layers, one
+            after another; None for what is not known.
+        kernel: int, the positions that each output looks at.
+
+    Raises:
+        ValueError: if their parameters are more than the limit.
+    """
+    pairs = itertools.pairwise(channels)
+    count = sum(kernel * a * b for a, b in pairs if None not in (a, b))
+    limit = limit_of("parameters")
+    expected = (
+        f"Layers must have at most {limit:,} parameters (`set_limit` allows more)"
+    )
+    require(count <= limit, f"{expected}. Received: {count:,}, for {channels}")
 
 
 def check_limit(amount, unit):
@@ -116,8 +193,7 @@ def set_limit(megabytes=LIMIT // 2**20):
         ValueError: for anything but a positive int.
     """
     global _limit
-    expected = "`megabytes` must be a positive int"
-    require(is_int(megabytes, 1), f"{expected}. Received: {megabytes!r}")
+    check_ints(megabytes=megabytes)
     _limit = int(megabytes) * 2**20
 
 
@@ -168,6 +244,32 @@ def as_path(path, name="path"):
         return Path(path)
 
 
+def as_array(x, expected):
+    """Returns an array, in the same memory if it was one.
+
+    Args:
+        x: array, or nested lists of numbers.
+        expected: str, what it must be, for error messages.
+
+    Returns:
+        `np.ndarray`, of no objects.
+
+    Raises:
+        ValueError: for lists of different lengths, and for what an array cannot
+            tell: which elements are masked, and what the columns of a table are.
+    """
+    kind = type(x).__name__
+    known = not (np.ma.is_masked(x) or hasattr(x, "columns"))
+    require(known, f"{expected}, as a plain array. Received: a {kind}")
+    try:
+        x = np.asarray(x) if isinstance(x, np.ma.MaskedArray) else np.asanyarray(x)
+    except (TypeError, ValueError) as error:  # lists of different lengths
+        raise ValueError(f"{expected}. Received: {reason(error)}") from error
+    received = f"Received: {x.dtype} {x.shape}"
+    require(not x.dtype.hasobject, f"{expected}. {received}")
+    return x
+
+
 def check_images(x, name="x"):
     """Validates an array of images.
 
@@ -189,12 +291,8 @@ def check_images(x, name="x"):
     """
     shapes = "(n, height, width) or (n, height, width, channels)"
     images = f"`{name}` must be images, {shapes}"
-    try:
-        x = np.asanyarray(x)
-    except ValueError as error:  # a list of images of different sizes
-        raise ValueError(f"{images}, all of one size. Received: {error}") from error
+    x = as_array(x, f"{images}, all of one size")
     received = f"Received: {x.dtype} {x.shape}"
-    require(x.dtype != object, f"{images}, all of one size. {received}")
     require(x.ndim > 2, f"{images}. {received}, which looks like labels")
     require(x.ndim < 5, f"{images}. {received}")
     require(x.size, f"`{name}` must not be empty. {received}")
@@ -205,6 +303,14 @@ def check_images(x, name="x"):
     channels_first = x.shape[1] in (1, 3, 4) and x.shape[3] > 4
     require(not channels_first, f"{images}. {received}, with channels first")
     return _as_floats(x, name) if x.dtype.kind == "f" else _as_bytes(x, name)
+
+
+def check_finite(**arrays):
+    """Raises an error for arrays, by their arguments' names, with NaN or infinity."""
+    for name, x in arrays.items():
+        finite = x.dtype.kind in "biuf" and np.isfinite(x).all()
+        received = f"Received: {x.dtype}, or NaN or infinity"
+        require(finite, f"`{name}` must be finite numbers. {received}")
 
 
 def check_input(model, x, name="x"):

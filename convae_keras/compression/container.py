@@ -29,7 +29,7 @@ BLOCK = struct.Struct("<IIIBI")
 NAMES = struct.Struct("<II")
 CHECKSUM = struct.Struct("<I")
 
-# Pixels of a block, and bytes of the names, at most: what a reader allocates.
+# Pixels of a block, whatever its channels, and bytes of the names, at most.
 MAX_PIXELS = MAX_BYTES = 2**26
 
 
@@ -80,8 +80,7 @@ def write_container(path, mode, model, blocks, names=None, overwrite=True):
         file.seek(start)  # the header is written last: it holds the counts
         for block in blocks:
             expected = f"A block must have 1 to {MAX_PIXELS:,} pixels"
-            fits = 0 < math.prod(block.shape) <= MAX_PIXELS
-            require(fits, f"{expected}. Received: {block.shape}")
+            require(_fits(block.shape), f"{expected}. Received: {block.shape}")
             _write_part(file, BLOCK.pack(*block.shape, len(block.data)), block.data)
             images, count = images + block.images, count + 1
         text, packed = _pack_names(names, images)
@@ -180,8 +179,7 @@ class Container:
         self._file.seek(self._start)
         for _ in range(self.blocks):
             (*shape, _), data = self._read_part(BLOCK, length_index=4, skip=skip)
-            valid = 0 < math.prod(shape) <= MAX_PIXELS
-            _check(valid, f"a block of shape {tuple(shape)}")
+            _check(_fits(shape), f"a block of shape {tuple(shape)}")
             _check_limit(math.prod(shape), "pixels")
             yield Block(*shape, data)
 
@@ -205,6 +203,11 @@ class Container:
         _check(length <= left, f"it is truncated, {left:,} of {length:,} bytes left")
         _check_limit(length, "bytes")
         return self._file.read(length)
+
+
+def _fits(shape):
+    """Whether a block has channels, and as many pixels as it may."""
+    return shape[3] > 0 < math.prod(shape[:3]) <= MAX_PIXELS
 
 
 def _check(condition, problem):

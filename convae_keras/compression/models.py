@@ -1,14 +1,23 @@
 """Learned image compression: a quantized latent and a rate–distortion loss."""
 
+import math
+
 import keras
-import numpy as np
 from keras import layers
 
 from convae_keras.compression import layers as codec_layers
 from convae_keras.keras_settings import standard_settings
 from convae_keras.layers import CropLike
 from convae_keras.models import Autoencoder, conv_autoencoder
-from convae_keras.validation import is_int, is_number, plain, require
+from convae_keras.validation import (
+    as_image_shape,
+    as_sizes,
+    check_ints,
+    check_layers,
+    is_number,
+    plain,
+    require,
+)
 
 # Groups that codes are sorted into, each with tables of its own.
 GROUPS = 64
@@ -80,9 +89,11 @@ def conv_codec(
     (None, 16)
     """
     rate_weight = _rate_weight(rate_weight, price)
-    _check(latent_dim, largest)
+    check_ints(latent_dim=latent_dim)
+    check_ints(1, 127, largest=largest)
     latent_dim, largest, seed = (plain(n) for n in (latent_dim, largest, seed))
-    image_shape, filters = plain(tuple(image_shape)), plain(tuple(filters))
+    image_shape = as_image_shape(image_shape)
+    filters = as_sizes(filters, "filters")
     with standard_settings("float32", seed):
         switches = {"filters": filters, "code_filters": code_filters}
         switches |= {"image_shape": image_shape, "latent_dim": None}
@@ -103,19 +114,13 @@ def _rate_weight(rate_weight, price):
     name, value = ("rate_weight", rate_weight) if price is None else ("price", price)
     value = RATE_WEIGHT if value is None else value
     message = f"`{name}` must be a non-negative number. Received: {value}"
-    require(is_number(value) and 0 <= value < np.inf, message)
+    require(is_number(value) and value >= 0, message)
     return plain(value)
-
-
-def _check(latent_dim, largest):
-    message = f"`latent_dim` must be a positive int. Received: {latent_dim}"
-    require(is_int(latent_dim, 1), message)
-    message = f"`largest` must be an int from 1 to 127. Received: {largest}"
-    require(is_int(largest, 1) and largest < 128, message)
 
 
 def _encoder(base, latent_dim, image_shape, filters, options):
     x = base.output
+    check_layers((math.prod(side or 1 for side in x.shape[1:]), latent_dim))
     if None in image_shape:
         pixels = 4 ** len(filters)
     else:

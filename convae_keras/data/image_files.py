@@ -71,7 +71,7 @@ def check_decoding(white=None, background=None):
     Raises:
         ValueError: for any other value.
     """
-    valid = white is None or (is_number(white) and 0 < white < np.inf)
+    valid = white is None or (is_number(white) and white > 0)
     require(valid, f"`white` must be a positive number or None. Received: {white!r}")
     try:
         ImageColor.getrgb(background or "white")

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 from convae_keras.data import image_files
 from convae_keras.data.image_files import MODES, SkippedFiles, decode, open_image
 from convae_keras.data.splits import SPLITS, carve, find_splits
-from convae_keras.validation import as_path, is_int, reason, require
+from convae_keras.validation import as_path, check_ints, reason, require
 
 # The photographs that scikit-image and scikit-learn ship, split by file. Images
 # that are mostly black or flat are left out: a network trained on them takes
@@ -81,9 +81,7 @@ def photograph_patches(patch_size=PATCH_SIZE, color="rgb"):
         ValueError: if `patch_size` is not an int from 3 to 150, the size of the
             smallest photograph at half size; or for an unknown color.
     """
-    valid = is_int(patch_size, 3) and patch_size <= 150
-    expected = "`patch_size` must be an int from 3 to 150"
-    require(valid, f"{expected}. Received: {patch_size!r}")
+    check_ints(3, 150, patch_size=patch_size)
     parts = {}
     for split in SPLITS:
         images = photographs(split, color).values()
@@ -172,8 +170,7 @@ def read_patches(
     image_files.check_color(color)
     decoding = {"white": white, "background": background}
     image_files.check_decoding(**decoding)
-    expected = "`patch_size` must be a positive int"
-    require(is_int(patch_size, 1), f"{expected}. Received: {patch_size!r}")
+    check_ints(patch_size=patch_size)
     files, skipped = _find_files(folder, seed)
     parts, highest = {}, []
     decoding |= {"mode": MODES[color or "rgb"]}

@@ -15,6 +15,9 @@ from convae_keras.validation import as_path, is_number, require
 TABLE, MAPS = "scores.csv", "maps"
 COLUMNS = ("name", "score", "p_value", "anomaly")
 
+# What makes a spreadsheet take a name for a formula.
+FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+
 # The share of normal images that may be called anomalies, if there are enough.
 RATE = 0.01
 
@@ -33,7 +36,8 @@ def find_anomalies(
     """Writes how unusual image files are, and where.
 
     The folder gets `scores.csv`, the most unusual image first, with the columns
-    `name`, `score`, `p_value` and `anomaly` (1 or 0); and in `maps/` a PNG file an
+    `name` (with `./` before it if a spreadsheet would take it for a formula),
+    `score`, `p_value` and `anomaly` (1 or 0); and in `maps/` a PNG file an
     image: the image as the detector sees it, in gray, with the unusual places in red.
     The scale is the same for all: from the map's value 1, where red begins, which is
     rare in normal images, to 2. Files are written atomically, after all images have
@@ -63,8 +67,7 @@ def find_anomalies(
     """
     source, destination = as_path(source, "source"), as_path(destination, "destination")
     rate = checked_rate(detector, rate)
-    expected = "`destination` must be a folder"
-    require(not destination.is_file(), f"{expected}. Received: '{destination}'")
+    results.check_folder(destination)
     inside = source.resolve() in [destination.resolve(), *destination.resolve().parents]
     expected = f"`destination` must be outside `source`, '{source}'"
     require(not inside, f"{expected}. Received: '{destination}'")
@@ -124,6 +127,8 @@ def _table(rows):
     table = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     table.writeheader()
     for row in rows:
-        numbers = {key: f"{row[key]:.6g}" for key in ("score", "p_value")}
-        table.writerow(row | numbers)
+        cells = {key: f"{row[key]:.6g}" for key in ("score", "p_value")}
+        if row["name"].startswith(FORMULAS):  # the same path, as text
+            cells["name"] = f"./{row['name']}"
+        table.writerow(row | cells)
     return text.getvalue().encode("utf-8", "surrogateescape")

@@ -5,14 +5,13 @@ import math
 import re
 
 import numpy as np
-from PIL import Image
 from skimage.util import montage
 
 from convae_keras.files import results
 from convae_keras.files.pictures import picture_bytes
 from convae_keras.generation.generator import generate
 from convae_keras.saving import locked
-from convae_keras.validation import as_path, check_limit, is_int, require
+from convae_keras.validation import as_path, check_ints, check_limit
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
@@ -57,12 +56,10 @@ def write_generated(
     """
     destination = as_path(destination, "destination")
     suffix = destination.suffix.lower()
-    other = suffix in Image.registered_extensions() and suffix not in PICTURES
-    expected = f"`destination` must be a folder, or end in one of {PICTURES}"
-    require(not other, f"{expected}. Received: '{destination}'")
+    if suffix not in PICTURES:
+        results.check_folder(destination, PICTURES)
     results.check_options(overwrite, skip_existing)
-    message = f"`count` must be a positive int. Received: {count!r}"
-    require(is_int(count, 1), message)
+    check_ints(count=count)
     height, width, channels = generator.output_shape[1:]
     check_limit(count * height * width * channels, "pixels")
     images, labels = generate(generator, count, _class(generator, label), seed)

@@ -7,6 +7,8 @@ import unicodedata
 import warnings
 from pathlib import PurePosixPath, PureWindowsPath
 
+from PIL import Image
+
 from convae_keras.compression.container import InvalidFile
 from convae_keras.saving import atomic_write
 from convae_keras.validation import require
@@ -36,6 +38,25 @@ def check_writable(path):
     folder = next(parent for parent in path.absolute().parents if parent.exists())
     writable = os.access(folder, os.W_OK)
     require(writable, f"Cannot write to '{folder}': permission denied.")
+
+
+def check_folder(path, kinds=()):
+    """Raises an error for the name of a file where a folder is to be.
+
+    Args:
+        path: `Path`, of a folder that may be missing. A missing one must not have
+            an ending of letters, such as `.txt`: that would be a mistake.
+        kinds: tuple of str, endings of files that it could have been.
+
+    Raises:
+        ValueError: if it is a file, or looks like one.
+    """
+    suffix, known = path.suffix.lower(), Image.registered_extensions()
+    looks = suffix in known or re.fullmatch(r"\.[a-z]{2,5}", suffix)
+    fits = path.is_dir() if looks else not path.is_file()
+    expected = "`destination` must be a folder"
+    expected += f", or end in one of {kinds}" if kinds else ""
+    require(fits, f"{expected}. Received: '{path}'")
 
 
 def check_not_existing(paths, overwrite):

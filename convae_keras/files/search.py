@@ -15,8 +15,8 @@ from convae_keras.files.batches import batches_of_model
 from convae_keras.saving import atomic_write, fingerprint, locked
 from convae_keras.validation import (
     as_path,
+    check_ints,
     check_limit,
-    is_int,
     plain,
     require,
 )
@@ -135,8 +135,7 @@ def search(model, where, query, count=10, fit="crop", white=None, background=Non
         ValueError: if one of them cannot be read, for a count below 1, or if the
             file is of another model.
     """
-    message = f"`count` must be a positive int. Received: {count!r}"
-    require(is_int(count, 1), message)
+    check_ints(count=count)
     where, query = as_path(where, "where"), as_path(query, "query")
     require(query.is_file(), f"`query` must be an image file. Received: '{query}'")
     expected = "`where` must be a folder, or a file that `convae encode` wrote"

@@ -10,7 +10,14 @@ from convae_keras.keras_settings import standard_settings
 from convae_keras.pipelines import to_float
 from convae_keras.progress import EpochLine
 from convae_keras.training import compile_model
-from convae_keras.validation import is_int, is_number, require
+from convae_keras.validation import (
+    as_image_shape,
+    as_sizes,
+    check_ints,
+    check_layers,
+    is_number,
+    require,
+)
 
 # Steps of the power iteration, from the same start at every call.
 POWER_STEPS = 8
@@ -58,9 +65,15 @@ def discriminator(
         An uncompiled functional `keras.Model`. Output: float32 `(n, 1)`, the
         larger, the more real.
 
+    Raises:
+        ValueError: for a value that does not fit.
+
     References:
         - [Radford et al., 2016](https://arxiv.org/abs/1511.06434), without poolings
     """
+    image_shape = as_image_shape(image_shape, fixed=True)
+    filters = as_sizes(filters, "filters")
+    check_layers((image_shape[2], *filters), 16)
     options = {"kernel_constraint": SpectralConstraint() if constrained else None}
     with standard_settings(seed=seed):
         inputs = x = keras.Input(image_shape, name="images")
@@ -179,9 +192,7 @@ def train_adversaries(
     References:
         - [Yazıcı et al., 2019](https://arxiv.org/abs/1806.04498), the average
     """
-    for name, value in {"steps": steps, "batch_size": batch_size}.items():
-        message = f"`{name}` must be a positive int. Received: {value!r}"
-        require(is_int(value, 1), message)
+    check_ints(steps=steps, batch_size=batch_size)
     expected, fits = "`average` must be in [0, 1)", is_number(average)
     require(fits and 0 <= average < 1, f"{expected}. Received: {average!r}")
     inputs = tuple(inputs) if isinstance(inputs, list) else inputs

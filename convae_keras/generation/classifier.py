@@ -7,7 +7,12 @@ from convae_keras.keras_settings import standard_settings
 from convae_keras.pipelines import to_float
 from convae_keras.progress import EpochLine
 from convae_keras.training import compile_model, warmup_cosine
-from convae_keras.validation import is_int, require
+from convae_keras.validation import (
+    as_image_shape,
+    check_ints,
+    check_layers,
+    require,
+)
 
 
 def image_classifier(image_shape=(28, 28, 1), classes=10, *, seed=None):
@@ -24,11 +29,14 @@ def image_classifier(image_shape=(28, 28, 1), classes=10, *, seed=None):
         Its layer `features`, of 64 numbers, is what samples are compared by.
 
     Raises:
-        ValueError: for smaller images.
+        ValueError: for smaller images, or no classes.
     """
+    image_shape = as_image_shape(image_shape, fixed=True)
     expected = "`image_shape` must have sides of at least 8 pixels"
     large = min(image_shape[:2]) >= 8
-    require(large, f"{expected}. Received: {tuple(image_shape)}")
+    require(large, f"{expected}. Received: {image_shape}")
+    check_ints(classes=classes)
+    check_layers((image_shape[0] * image_shape[1], 64, classes))
     with standard_settings(seed=seed):
         inputs = x = keras.Input(image_shape, name="images")
         for i, filters in enumerate((16, 32, 64), 1):
@@ -61,9 +69,7 @@ def train_classifier(
     Raises:
         ValueError: for images without labels, or no epochs.
     """
-    for name, value in {"epochs": epochs, "batch_size": batch_size}.items():
-        message = f"`{name}` must be a positive int. Received: {value!r}"
-        require(is_int(value, 1), message)
+    check_ints(epochs=epochs, batch_size=batch_size)
     labeled = images.y_train is not None and images.y_val is not None
     require(labeled, f"`images` must have labels. Received: {images}")
     largest = max(images.y_train.max(), images.y_val.max())

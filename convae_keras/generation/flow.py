@@ -12,7 +12,13 @@ from convae_keras.generation.samplers import check_fitted, checked_codes
 from convae_keras.keras_settings import standard_settings
 from convae_keras.progress import EpochLine
 from convae_keras.training import compile_model
-from convae_keras.validation import is_int, is_number, require
+from convae_keras.validation import (
+    check_ints,
+    check_layers,
+    check_limit,
+    is_number,
+    require,
+)
 
 STEPS_PER_EPOCH = 200
 
@@ -39,10 +45,16 @@ def velocity_network(latent_dim, classes=1, *, units=192, blocks=3, seed=None):
         `(n, classes)`, one-hot. Output: float32 `(n, latent_dim)`, the change of
         the code in a unit of time.
 
+    Raises:
+        ValueError: for a value that does not fit.
+
     References:
         - [Peebles and Xie, 2023](https://arxiv.org/abs/2212.09748), scale and shift
           from what is known
     """
+    check_ints(latent_dim=latent_dim, classes=classes, units=units, blocks=blocks)
+    check_limit(blocks, "objects")
+    check_layers((classes, CONDITION, units, units, latent_dim))
     with standard_settings(policy="float32", seed=seed):
         codes = keras.Input((latent_dim,), name="codes")
         time = keras.Input((1,), name="time")
@@ -117,9 +129,7 @@ class FollowFlow(layers.Layer):
 
 def check_steps(steps):
     """Raises a `ValueError` for a number of steps that no flow takes."""
-    fits = is_int(steps, 1) and steps <= MOST_STEPS
-    expected = f"`steps` must be an int from 1 to {MOST_STEPS}"
-    require(fits, f"{expected}. Received: {steps!r}")
+    check_ints(1, MOST_STEPS, steps=steps)
 
 
 class FlowSampler:
@@ -163,15 +173,10 @@ class FlowSampler:
         seed=0,
         verbose=0,
     ):
-        sizes = {"units": units, "blocks": blocks, "epochs": epochs, "steps": steps}
-        for name, value in (sizes | {"batch_size": batch_size}).items():
-            message = f"`{name}` must be a positive int. Received: {value!r}"
-            require(is_int(value, 1), message)
+        check_ints(units=units, blocks=blocks, epochs=epochs, batch_size=batch_size)
         check_steps(steps)
-        require(
-            is_int(seed, 0), f"`seed` must be an int of 0 or more. Received: {seed!r}"
-        )
-        fits = is_number(learning_rate) and 0 < learning_rate < np.inf
+        check_ints(0, seed=seed)
+        fits = is_number(learning_rate) and learning_rate > 0
         expected = "`learning_rate` must be a positive number"
         require(fits, f"{expected}. Received: {learning_rate!r}")
         self.units, self.blocks, self.steps, self.seed = units, blocks, steps, seed

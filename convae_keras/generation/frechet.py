@@ -5,7 +5,7 @@ from sklearn.metrics import pairwise_distances
 
 from convae_keras.features import encode
 from convae_keras.pipelines import to_float
-from convae_keras.validation import is_int, require
+from convae_keras.validation import check_finite, check_ints, require
 
 # The probability at which the classifier counts as sure.
 SURE = 0.9
@@ -105,8 +105,7 @@ def precision_recall(real, generated, neighbors=5):
         - [Naeem et al., 2020](https://arxiv.org/abs/2002.09797), density and
           coverage, which outliers disturb less
     """
-    message = f"`neighbors` must be a positive int. Received: {neighbors!r}"
-    require(is_int(neighbors, 1), message)
+    check_ints(neighbors=neighbors)
     real, generated = _checked(real, generated, at_least=neighbors + 1)
     in_real, covered = _in_balls(generated, real, neighbors)
     in_generated, _ = _in_balls(real, generated, neighbors)
@@ -146,6 +145,5 @@ def _checked(real, generated, at_least):
     fewest = min(len(real), len(generated))
     expected = f"`real` and `generated` must be at least {at_least} features each"
     require(fewest >= at_least, f"{expected}. Received: {fewest}")
-    finite = np.isfinite(real).all() and np.isfinite(generated).all()
-    require(finite, "`real` and `generated` must be finite. Received: NaN or infinity")
+    check_finite(real=real, generated=generated)
     return real, generated

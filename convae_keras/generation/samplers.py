@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.mixture import GaussianMixture
 
-from convae_keras.validation import is_int, require
+from convae_keras.validation import check_finite, check_ints, is_int, require
 
 
 class Mixture:
@@ -148,8 +148,7 @@ def checked_codes(codes, labels=None):
     expected = "`codes` must be (n, latent_dim)"
     fits = codes.ndim == 2 and codes.size
     require(fits, f"{expected}. Received: {codes.shape}")
-    finite = np.isfinite(codes).all()
-    require(finite, "`codes` must be finite. Received: NaN or infinite ones")
+    check_finite(codes=codes)
     labeled = labels is not None
     labels = np.asarray(labels) if labeled else np.zeros(len(codes), int)
     expected = f"`labels` must be ({len(codes)},), one a code"
@@ -174,8 +173,7 @@ def draw_labels(count, label, classes, shares, random):
     Raises:
         ValueError: for a `count` below 1 or an unknown class.
     """
-    message = f"`count` must be a positive int. Received: {count!r}"
-    require(is_int(count, 1), message)
+    check_ints(count=count)
     if label is None:
         return random.choice(classes, count, p=shares)
     message = f"`label` must be one of {classes.tolist()}. Received: {label!r}"
@@ -207,8 +205,7 @@ def interpolate(start, end, steps=8, spherical=False):
     expected = "`start` and `end` must have the same shape"
     fits = start.shape == end.shape and start.ndim
     require(fits, f"{expected}. Received: {start.shape} and {end.shape}")
-    message = f"`steps` must be an int of at least 2. Received: {steps!r}"
-    require(is_int(steps, 2), message)
+    check_ints(2, steps=steps)
     way = np.linspace(0, 1, steps, dtype="float32").reshape(-1, *[1] * start.ndim)
     if not spherical:
         return (1 - way) * start + way * end

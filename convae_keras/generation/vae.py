@@ -7,7 +7,7 @@ from keras import layers, ops
 
 from convae_keras.keras_settings import standard_settings
 from convae_keras.models import Autoencoder, conv_autoencoder
-from convae_keras.validation import is_int, is_number, plain, require
+from convae_keras.validation import check_ints, is_number, plain, require
 
 
 @keras.saving.register_keras_serializable(package="convae_keras")
@@ -92,17 +92,14 @@ def variational_autoencoder(
     """
     message = f"`beta` must be a number of at least 0. Received: {beta!r}"
     require(is_number(beta) and beta >= 0, message)
-    require(
-        is_int(latent_dim, 1),
-        f"`latent_dim` must be a positive int. Received: {latent_dim!r}",
-    )
+    check_ints(latent_dim=latent_dim)
     switches |= {"image_shape": image_shape, "seed": seed}
     statistics = conv_autoencoder(preset, latent_dim=2 * latent_dim, **switches).encoder
     decoder = conv_autoencoder(preset, latent_dim=latent_dim, **switches).decoder
     weight = plain(beta) / math.prod(decoder.output_shape[1:])
     with standard_settings():
         inputs = keras.Input(statistics.input_shape[1:], name="images")
-        draw = SampleCode(weight, seed or 0, name="code", dtype="float32")
+        draw = SampleCode(weight, plain(seed) or 0, name="code", dtype="float32")
         encoder = keras.Model(inputs, draw(statistics(inputs)), name="encoder")
         images = keras.Input(statistics.input_shape[1:], name="images")
         return Autoencoder(images, decoder(encoder(images)), name="variational")

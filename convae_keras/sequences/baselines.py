@@ -4,7 +4,7 @@ from collections import Counter, defaultdict
 
 import numpy as np
 
-from convae_keras.validation import is_int, require
+from convae_keras.validation import check_ints, require
 
 
 class CharacterModel:
@@ -34,8 +34,7 @@ class CharacterModel:
     """
 
     def __init__(self, text, order, characters):
-        expected = "`order` must be an int of at least 0"
-        require(is_int(order, 0), f"{expected}. Received: {order!r}")
+        check_ints(0, order=order)
         unknown = sorted(set(text) - set(characters))
         expected = f"`text` must have characters of {characters!r} only, at least one"
         require(text and not unknown, f"{expected}. Received: {unknown[:20]}")

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from convae_keras.data.sources import Images
-from convae_keras.validation import is_int, require
+from convae_keras.validation import as_array, check_finite, check_ints, require
 
 
 def check_sequences(x, name="x"):
@@ -25,11 +25,7 @@ def check_sequences(x, name="x"):
             array, no numbers, NaN, infinity.
     """
     expected = f"`{name}` must be sequences, (n, steps) or (n, steps, channels)"
-    try:
-        x = np.asanyarray(x)
-    except ValueError as error:  # a list of sequences of different lengths
-        message = f"{expected}, all of one length. Received: {error}"
-        raise ValueError(message) from error
+    x = as_array(x, f"{expected}, all of one length")
     received = f"Received: {x.dtype} {x.shape}"
     require(x.dtype.kind in "fiub", f"{expected} of numbers. {received}")
     require(x.ndim in (2, 3), f"{expected}. {received}")
@@ -100,9 +96,7 @@ def windows(x, length, step=1, cover=False):
     (1, 3, 4, 1)
     """
     x = check_sequences(x)
-    for key, value in {"length": length, "step": step}.items():
-        message = f"`{key}` must be a positive int. Received: {value!r}"
-        require(is_int(value, 1), message)
+    check_ints(length=length, step=step)
     expected = f"`x` must be sequences of at least {length} steps, one window"
     require(length <= x.shape[1], f"{expected}. Received: {x.shape[1]}")
     cut = np.moveaxis(sliding_window_view(x, length, axis=1), -1, 2)
@@ -133,15 +127,13 @@ def overlap_mean(x, length, step=1):
     >>> bool((overlap_mean(windows(x, 4, 3), 10, 3)[..., 0] == x).all())
     True
     """
-    x = np.asarray(x)
     expected = "`x` must be windows, (n, windows, window_length, channels)"
+    x = as_array(x, expected)
     require(x.ndim == 4 and x.size, f"{expected}. Received: {x.shape}")
+    check_finite(x=x)
     n, count, size, channels = x.shape
-    message = f"`length` must be an int of at least {size}. Received: {length!r}"
-    require(is_int(length, size), message)
-    fits = is_int(step, 1) and step <= size
-    message = f"`step` must be an int from 1 to {size}. Received: {step!r}"
-    require(fits, message)
+    check_ints(size, length=length)
+    check_ints(1, size, step=step)
     starts = [*range(0, length - size + 1, step)]
     if count == len(starts) + 1:
         starts.append(length - size)

@@ -5,7 +5,7 @@ from keras import layers
 
 from convae_keras.keras_settings import standard_settings
 from convae_keras.models import Autoencoder
-from convae_keras.validation import is_int, plain, require
+from convae_keras.validation import as_sizes, check_ints, check_layers, plain, require
 
 
 def sequence_autoencoder(
@@ -59,8 +59,10 @@ def sequence_autoencoder(
     >>> autoencoder.encoder.output_shape, autoencoder.output_shape
     ((None, 8), (None, 100, 3))
     """
-    shape = plain(tuple(sequence_shape))
-    filters, code_filters = plain(tuple(filters)), plain(tuple(code_filters))
+    shape = as_sizes(sequence_shape, "sequence_shape", ("steps", "channels"), False)
+    filters = as_sizes(filters, "filters")
+    code_filters = as_sizes(code_filters, "code_filters")
+    latent_dim, kernel_size = plain(latent_dim), plain(kernel_size)
     _check(shape, latent_dim, filters, code_filters, kernel_size)
     options = {"padding": "same", "activation": activation}
     options |= {"kernel_initializer": "he_normal"}
@@ -68,7 +70,7 @@ def sequence_autoencoder(
     def conv(units, name, **changes):
         return layers.Conv1D(units, kernel_size, name=name, **(options | changes))
 
-    with standard_settings(seed=plain(seed)):
+    with standard_settings(seed=seed):
         encoder, maps = _encoder(shape, latent_dim, filters, code_filters, conv)
         output = conv(shape[1], "values", activation=output_activation, dtype="float32")
         stages = (filters, code_filters, conv)
@@ -87,6 +89,7 @@ def _encoder(shape, latent_dim, filters, code_filters, conv):
     maps = x.shape[1:]
     if latent_dim:
         x = layers.Flatten(name="flatten")(x)
+        check_layers((x.shape[1], latent_dim))
         x = layers.Dense(latent_dim, name="code")(x)
     return keras.Model(inputs, x, name="encoder"), maps
 
@@ -109,16 +112,11 @@ def _decoder(code_shape, maps, shape, stages, output):
 
 
 def _check(shape, latent_dim, filters, code_filters, kernel_size):
-    expected = "`sequence_shape` must be (steps, channels)"
-    require(len(shape) == 2, f"{expected}. Received: {shape}")
-    sizes = {"sequence_shape": [size for size in shape if size is not None]}
-    sizes |= {"filters": filters, "code_filters": code_filters}
-    sizes |= {"latent_dim": [] if latent_dim is None else [latent_dim]}
-    sizes |= {"kernel_size": [kernel_size]}
-    for key, values in sizes.items():
-        valid = all(is_int(size, 1) for size in values)
-        require(valid, f"`{key}` must be positive ints. Received: {values}")
+    check_ints(latent_dim=1 if latent_dim is None else latent_dim)
+    check_ints(kernel_size=kernel_size)
     require(filters, "`filters` must not be empty. Received: ()")
     expected = "`latent_dim` needs sequences of a fixed length"
     fits = latent_dim is None or shape[0] is not None
     require(fits, f"{expected}; set latent_dim=None. Received: {shape}")
+    channels = shape[1], *filters, *code_filters
+    check_layers(channels, kernel_size)

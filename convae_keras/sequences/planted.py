@@ -4,7 +4,7 @@ import numpy as np
 from scipy.ndimage import uniform_filter1d
 
 from convae_keras.sequences.data import check_sequences
-from convae_keras.validation import is_int, plain, require
+from convae_keras.validation import check_ints, is_int, plain, require
 
 KINDS = (
     "noise",  # white noise on top
@@ -40,7 +40,8 @@ def plant(x, kind, other=None, *, lengths=(40, 120), margin=100, seed=0):
         whether a step is in the span.
 
     Raises:
-        ValueError: for an unknown kind, sequences too short for twice the span and
+        ValueError: for an unknown kind, channels that are constant, where most kinds
+            would change nothing, sequences too short for twice the span and
             its margins, or a missing `other`.
 
     Example:
@@ -51,14 +52,15 @@ def plant(x, kind, other=None, *, lengths=(40, 120), margin=100, seed=0):
     1
     """
     x = check_sequences(x).astype("float32")
+    varies = np.ptp(x, axis=1).all()
+    require(varies, "`x` must vary. Received: channels that are constant")
     require(kind in KINDS, f"`kind` must be one of {KINDS}. Received: {kind!r}")
     expected = "`lengths` must be (shortest, longest), ints of at least 8"
     pair = np.ndim(lengths) == 1 and len(lengths) == 2
     valid = pair and is_int(lengths[0], 8) and is_int(lengths[1], lengths[0])
     require(valid, f"{expected}. Received: {lengths!r}")
     low, high = plain(tuple(lengths))
-    expected = "`margin` must be a positive int"
-    require(is_int(margin, 1), f"{expected}. Received: {margin!r}")
+    check_ints(margin=margin)
     shortest = 2 * margin + 2 * high
     expected = f"`x` must have at least {shortest} steps"
     require(x.shape[1] >= shortest, f"{expected}. Received: {x.shape[1]}")

@@ -9,7 +9,7 @@ from sklearn.decomposition import PCA
 
 from convae_keras.features import nearest
 from convae_keras.sequences.data import check_sequences, overlap_mean, windows
-from convae_keras.validation import is_int, require
+from convae_keras.validation import as_array, check_finite, check_ints, require
 
 # Windows that a model is applied to at once.
 BATCH = 512
@@ -27,7 +27,7 @@ def deviation(values):
         may hide whatever else there is.
 
     Raises:
-        ValueError: for an array of other dimensions.
+        ValueError: for an array of other dimensions, or with NaN or infinity.
 
     References:
         - [Rousseeuw and Croux, 1993](https://doi.org/10.1080/01621459.1993.10476408)
@@ -38,7 +38,9 @@ def deviation(values):
     [[-1.35, -0.67, 0.0, 0.67, 31.7]]
     """
     expected = "`values` must be (n, steps) or (n, steps, channels)"
-    require(np.ndim(values) in (2, 3), f"{expected}. Received: {np.shape(values)}")
+    values = as_array(values, expected)
+    require(values.ndim in (2, 3), f"{expected}. Received: {values.shape}")
+    check_finite(values=values)
     middle = np.median(values, axis=1, keepdims=True)
     spread = 1.4826 * np.median(np.abs(values - middle), axis=1, keepdims=True)
     return (values - middle) / (spread + 1e-9)
@@ -98,8 +100,7 @@ def moving_z_score(x, length=64):
     Raises:
         ValueError: for arrays that are not sequences, or a length below 2.
     """
-    message = f"`length` must be an int of at least 2. Received: {length!r}"
-    require(is_int(length, 2), message)
+    check_ints(2, length=length)
     x = _floats(x).astype("float64")
     x = x - x.mean(axis=1, keepdims=True)  # a difference of squares needs all digits
     mean = uniform_filter1d(x, length, axis=1)
@@ -294,9 +295,7 @@ def spread(values, x, length, step):
 
 
 def _few(known, neighbors, fitted, seed):
-    for name, value in {"neighbors": neighbors, "fitted": fitted}.items():
-        message = f"`{name}` must be a positive int. Received: {value!r}"
-        require(is_int(value, 1), message)
+    check_ints(neighbors=neighbors, fitted=fitted)
     few = np.random.default_rng(seed).permutation(len(known))[:fitted]
     expected = f"`x_train` must have at least {neighbors} windows, one a neighbor"
     require(len(few) >= neighbors, f"{expected}. Received: {len(few)}")

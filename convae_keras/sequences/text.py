@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from convae_keras.validation import is_int, require
+from convae_keras.validation import as_array, check_finite, check_ints, require
 
 # Printable ASCII: what English prose is written in.
 CHARACTERS = "".join(map(chr, range(32, 127)))
@@ -93,9 +93,7 @@ def split_lines(text, length=64, step=None):
         ValueError: for a text shorter than a line.
     """
     step = length if step is None else step
-    for name, value in {"length": length, "step": step}.items():
-        message = f"`{name}` must be a positive int. Received: {value!r}"
-        require(is_int(value, 1), message)
+    check_ints(length=length, step=step)
     require(isinstance(text, str), f"`text` must be a str. Received: {type(text)}")
     message = f"`text` must have at least {length} characters. Received: {len(text)}"
     require(len(text) >= length, message)
@@ -161,9 +159,11 @@ def to_lines(x, characters=CHARACTERS):
         list of str.
 
     Raises:
-        ValueError: for an array of another shape.
+        ValueError: for an array of another shape, or with NaN or infinity.
     """
     expected = f"`x` must be (n, length, {len(characters)})"
-    fits = np.ndim(x) == 3 and np.shape(x)[2] == len(characters)
-    require(fits, f"{expected}. Received: {np.shape(x)}")
+    x = as_array(x, expected)
+    fits = x.ndim == 3 and x.shape[2] == len(characters)
+    require(fits, f"{expected}. Received: {x.shape}")
+    check_finite(x=x)
     return ["".join(characters[i] for i in line) for line in np.argmax(x, axis=-1)]

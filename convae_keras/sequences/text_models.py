@@ -5,7 +5,10 @@ from keras import layers, ops
 
 from convae_keras.keras_settings import standard_settings
 from convae_keras.models import Autoencoder
-from convae_keras.validation import is_int, plain, require
+from convae_keras.validation import as_sizes, check_ints, check_layers, require
+
+# Levels of an element, at most: float32 tells so many apart in [-1, 1].
+MOST_LEVELS = 2**24
 
 
 @keras.saving.register_keras_serializable(package="convae_keras")
@@ -39,8 +42,7 @@ class Quantize(layers.Layer):
 
     def __init__(self, levels, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})
-        message = f"`levels` must be an int of at least 2. Received: {levels!r}"
-        require(is_int(levels, 2), message)
+        check_ints(2, MOST_LEVELS, levels=levels)
         self.levels = int(levels)
 
     def call(self, x):
@@ -94,17 +96,13 @@ def text_autoencoder(
     >>> autoencoder.encoder.output_shape
     (None, 16, 6)
     """
-    shape = plain(tuple(line_shape))
-    expected = "`line_shape` must be (length, characters)"
-    require(len(shape) == 2, f"{expected}. Received: {shape}")
-    sizes = {"block": block, "latent_dim": latent_dim, "filters": filters}
-    sizes |= {"line_shape": shape[0], "characters": shape[1]}
-    for key, value in sizes.items():
-        message = f"`{key}` must be a positive int. Received: {value!r}"
-        require(is_int(value, 1), message)
+    shape = as_sizes(line_shape, "line_shape", ("length", "characters"))
+    check_ints(block=block, latent_dim=latent_dim, filters=filters)
     expected = f"`block` must divide the line's length, {shape[0]}"
     require(shape[0] % block == 0, f"{expected}. Received: {block}")
-    with standard_settings(seed=plain(seed)):
+    check_layers((32, filters, filters, latent_dim), 2 * block)
+    check_layers((shape[1], 96, filters), 2 * block)
+    with standard_settings(seed=seed):
         x = inputs = keras.Input(shape, name="lines")
         # A few numbers for each character, such that like ones are close.
         x = layers.Dense(32, name="embedding")(x)

@@ -37,11 +37,11 @@ def test_open_length():
     ("options", "message"),
     [
         ({"sequence_shape": (8,)}, "must be .steps, channels."),
-        ({"sequence_shape": (8, 0)}, "`sequence_shape` must be positive ints"),
+        ({"sequence_shape": (8, 0)}, "must be .steps, channels., positive ints"),
         ({"filters": ()}, "must not be empty"),
-        ({"latent_dim": 0}, "`latent_dim` must be positive"),
+        ({"latent_dim": 0}, "`latent_dim` must be a positive int"),
         ({"sequence_shape": (None, 1)}, "sequences of a fixed length"),
-        ({"kernel_size": 0}, "`kernel_size` must be positive"),
+        ({"kernel_size": 0}, "`kernel_size` must be a positive int"),
     ],
 )
 def test_bad_options(options, message):
