@@ -1,19 +1,26 @@
 """Gives broken files to a reader of the package, and reports what goes wrong.
 
     python benchmarks/fuzz.py READER COUNT [SEED]
+    python benchmarks/fuzz.py all 100000
 
-Valid files are changed at random: bytes, numbers, pieces, their length; half of the
-time in what they contain, with sizes and checksums made right again. The reader must
-return, or raise a `ValueError` (for pictures, whatever a folder's reader skips), in
-10 seconds and 1 GB. What does not is reported, and kept in the folder `fuzz`; input
-number N of a seed is always the same. A reader that takes a minute is ended.
+Valid files, and files that hold code, are changed at random: bytes, numbers, pieces,
+their length; half of the time in what they contain, with sizes and checksums made
+right again. The reader must return, or raise a `ValueError` of one line (for pictures,
+whatever a folder's reader skips), in 10 seconds of computing and 1 GB. It must run no
+program and no pickle, open no connection, and leave other files as they are. What goes
+wrong is reported, and kept in the folder `fuzz`; input number N of a seed is always the
+same. A reader that takes a minute is ended. `all` gives each reader so many files, a
+seed for 10,000, and adds them to results/sweeps/fuzz.json; the same command goes on
+where it was stopped.
 """
 
 import contextlib
 import faulthandler
 import io
+import itertools
 import json
 import random
+import subprocess
 import sys
 import tempfile
 import time
@@ -33,6 +40,7 @@ from convae_keras.compression.models import conv_codec
 from convae_keras.corruption import GaussianNoise, from_config
 from convae_keras.data.image_files import in_threads, read_image
 from convae_keras.files import archive, batches, search
+from convae_keras.files.pictures import picture_bytes, read_picture
 from convae_keras.models import conv_autoencoder
 from convae_keras.runs import (
     SETTINGS,
@@ -44,6 +52,11 @@ from convae_keras.runs import (
 from convae_keras.saving import load_model, read_json, write_json
 
 SECONDS, MEGABYTES = 10, 1000
+PIECE = 10_000
+RESULTS = Path(__file__).parents[1] / "results/sweeps/fuzz.json"
+# What a reader must not do, by the names of Python's audit events.
+FORBIDDEN = {"os.system", "os.exec", "os.posix_spawn", "subprocess.Popen"}
+FORBIDDEN |= {"pickle.find_class", "socket.connect"}
 NUMBERS = [0, 1, -1, 127, 128, 255, 256, 2**15, 2**16 - 1, 2**24, 2**31 - 1, 2**31]
 NUMBERS += [2**32 - 1, 2**33, 2**62, 2**63 - 1, -(2**63), 2**64 - 1]
 TEXTS = [*map(str, NUMBERS), "1.5", "-0", "1e999", "NaN", "null", "true", "[]", "{}"]
@@ -136,6 +149,16 @@ def change_cae(draw, data):
 # --- readers -----------------------------------------------------------------
 
 
+class Trap:
+    """Runs code where it is unpickled: it makes a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
 class Reader:
     """Valid files, a function that reads such a file, and one that changes it.
 
@@ -149,7 +172,13 @@ class Reader:
         self.folder = folder
         random = np.random.default_rng(0)
         self.pixels = random.integers(0, 256, (6, 8, 8), dtype="uint8")
-        self.valid = [*self.files()]
+        self.code = folder / "code has run"
+        self.trap = np.array([Trap(self.code)], dtype=object)
+        self.valid = [*self.files(), *self.hostile()]
+
+    def hostile(self):
+        """Files that hold code."""
+        return []
 
     def saved(self, function, name, *values, **named):
         """Returns the bytes that `function` writes into a file."""
@@ -194,6 +223,9 @@ class Npz(Reader):
         yield self.saved(np.savez, "a.npz", **arrays)
         yield self.saved(np.savez_compressed, "b.npz", **arrays)
 
+    def hostile(self):
+        yield self.saved(np.savez, "c.npz", x_train=self.trap, x_test=self.trap)
+
     def read(self, path):
         load_images(path)
 
@@ -205,6 +237,9 @@ class Npy(Reader):
         self.codec = conv_codec((8, 8, 1), filters=(2,), code_filters=(2,))
         for array in (self.pixels, np.asfortranarray(self.pixels[..., None])):
             yield self.saved(np.save, "a.npy", array)
+
+    def hostile(self):
+        yield self.saved(np.save, "b.npy", self.trap)
 
     def read(self, path):
         for batch in batches.batches_of_array(self.codec, path):
@@ -225,6 +260,10 @@ class Features(Reader):
             search.encode_files(self.model, image, path, **options, overwrite=True)
             yield path.read_bytes()
 
+    def hostile(self):
+        parts = dict.fromkeys(("features", "names", "about"), self.trap)
+        yield self.saved(np.savez, "b.npz", **parts)
+
     def read(self, path):
         search.load_features(path, self.model)
 
@@ -240,6 +279,10 @@ class Checkpoint(Reader):
         history = {"loss": [0.5, 0.25], "val_loss": [0.5, 0.3], "seconds": [1.0, 2.0]}
         save_checkpoint(self.folder, self.model, history, self.model.get_weights())
         yield (self.folder / self.name).read_bytes()
+
+    def hostile(self):
+        parts = dict.fromkeys(("history", "state_000", "best_000"), self.trap)
+        yield self.saved(np.savez, "b.npz", **parts)
 
     def read(self, path):
         load_checkpoint(path.parent, self.model)
@@ -278,6 +321,14 @@ class Keras(Reader):
         model.compile("adam", "mse")
         yield self.saved(lambda path: model.save(path), "b.keras")
 
+    def hostile(self):
+        code = str(self.code)
+        inputs = keras.Input((8, 8, 1))
+        run = keras.layers.Lambda(lambda x: [open(code, "w"), x][1])  # noqa: TID251
+        model = keras.Model(inputs, run(inputs))
+        yield self.saved(lambda path: model.save(path), "c.keras")
+        self.code.unlink()  # it ran while the model was made
+
     def read(self, path):
         load_model(path)
 
@@ -307,7 +358,33 @@ class Picture(Reader):
             raise result
 
 
+class Folder(Picture):
+    """A broken picture among good ones, which must be read nevertheless."""
+
+    allowed, name = (), "data/train/input.png"
+
+    def files(self):
+        for i, split in enumerate(("train", "val", "test")):
+            place = self.folder / "data" / split
+            place.mkdir(parents=True)
+            Image.fromarray(self.pixels[i]).save(place / "good.png")
+        yield from super().files()
+
+    def read(self, path):
+        load_images(path.parents[1], image_size=8)
+
+
+class Restored(Picture):
+    """As `convae denoise` reads and writes it, without the network."""
+
+    def read(self, path):
+        pixels, alpha, kept, _ = read_picture(path)
+        for suffix in (".png", ".jpg", ".webp", ".tif"):
+            picture_bytes(pixels, alpha, kept, suffix)
+
+
 READERS = {kind.__name__.lower(): kind for kind in Reader.__subclasses__()}
+READERS |= {kind.__name__.lower(): kind for kind in Picture.__subclasses__()}
 
 
 def peak():
@@ -318,6 +395,20 @@ def peak():
         return 0
     size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return size / (2**20 if sys.platform == "darwin" else 2**10)
+
+
+@contextlib.contextmanager
+def watched():
+    """Yields a list of what is done that must not be, while the block runs."""
+    done, active = [], True
+
+    def hook(event, arguments):
+        if active and event in FORBIDDEN:
+            done.append(f"{event} {arguments}")
+
+    sys.addaudithook(hook)  # for good
+    yield done
+    active = False
 
 
 def broken_file(reader, seed, index):
@@ -341,28 +432,41 @@ def fuzz(name, count, seed=0, kept=None, show=print):
         `(faults, refused)`: ints, numbers of files.
     """
     faults = refused = 0
-    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
         reader = READERS[name](Path(folder))
-        path = Path(folder, reader.name)
+        path, other = Path(folder, reader.name), Path(folder, "other.txt")
+        other.write_text("kept")
+        done = stack.enter_context(watched())
         for index in range(count):
             path.write_bytes(broken_file(reader, seed, index))
             if kept:  # also if the process ends at this one
                 kept.mkdir(exist_ok=True)
                 (kept / f"{name}-last").write_bytes(path.read_bytes())
                 faulthandler.dump_traceback_later(60, exit=True)
-            before, start, problem = peak(), time.perf_counter(), None
+            before, start, problem = peak(), time.process_time(), None
             try:
                 reader.read(path)
-            except reader.allowed:
+            except reader.allowed as error:
                 refused += 1
+                if type(error) is ValueError and "\n" in str(error):
+                    problem = f"several lines: {error}"
             except BaseException as error:
                 if isinstance(error, KeyboardInterrupt):
                     raise
                 problem = f"{type(error).__name__}: {error}"
-            seconds, more = time.perf_counter() - start, peak() - before
+            seconds, more = time.process_time() - start, peak() - before
             if seconds > SECONDS or more > MEGABYTES:
                 problem = f"{problem or ''} {seconds:.1f} s, {more:.0f} MB"
+            if done or reader.code.exists():
+                problem = f"code has run: {done}"
+                done.clear()
+                reader.code.unlink(missing_ok=True)
+            left = [*path.parent.glob(".convae*")]
+            if left or other.read_text() != "kept":
+                problem = f"other files: {left or other}"
             if problem:
                 faults += 1
                 show(f"{name}, seed {seed}, input {index}: {problem[:300]}")
@@ -372,7 +476,26 @@ def fuzz(name, count, seed=0, kept=None, show=print):
     return faults, refused
 
 
+def run_all(count):
+    """Gives each reader so many files, in pieces that are skipped if they are done."""
+    for seed, name in itertools.product(range(-(-int(count) // PIECE)), READERS):
+        found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+        total = found.get(name, {})
+        if seed < total.get("inputs", 0) // PIECE:
+            continue
+        command = [sys.executable, __file__, name, str(PIECE), str(seed)]
+        printed = subprocess.run(command, stdout=subprocess.PIPE, text=True).stdout
+        print(printed, end="", flush=True)
+        summary = json.loads(printed.splitlines()[-1])
+        for key in ("inputs", "refused", "faults", "seconds"):
+            total[key] = total.get(key, 0) + summary[key]
+        total["peak MB"] = max(total.get("peak MB", 0), summary["peak MB"])
+        RESULTS.write_text(json.dumps(found | {name: total}, indent=2) + "\n")
+
+
 def main(name, count, seed=0):
+    if name == "all":
+        return run_all(count)
     start = time.perf_counter()
     faulthandler.enable()
     faults, refused = fuzz(name, int(count), int(seed), kept=Path("fuzz"))

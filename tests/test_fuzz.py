@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
@@ -12,7 +13,12 @@ from fuzz import READERS, fuzz  # noqa: E402
 pytestmark = pytest.mark.static
 
 # Fewer of what takes a network to read.
-COUNTS = dict.fromkeys(READERS, 200) | {"cae": 60, "keras": 8, "checkpoint": 100}
+COUNTS = dict.fromkeys(READERS, 200) | {
+    "cae": 60,
+    "keras": 12,
+    "checkpoint": 100,
+    "folder": 60,
+}
 
 
 @pytest.mark.parametrize("reader", READERS)
@@ -21,4 +27,19 @@ def test_broken_files_are_refused_or_harmless(reader, capfd):
     said = []
     faults, refused = fuzz(reader, COUNTS[reader], show=said.append)
     assert said == [] and faults == 0
-    assert refused > COUNTS[reader] / 2
+    # A folder's other pictures are read nevertheless.
+    assert refused == 0 if reader == "folder" else refused > COUNTS[reader] / 2
+
+
+def test_code_that_runs_is_noticed(monkeypatch):
+    """Else no reader could be found out."""
+
+    class Careless(READERS["npy"]):
+        def read(self, path):
+            np.load(path, allow_pickle=True)
+
+    monkeypatch.setitem(READERS, "careless", Careless)
+    monkeypatch.setattr("fuzz.broken_file", lambda reader, *_: reader.valid[-1])
+    said = []
+    assert fuzz("careless", 1, show=said.append) == (1, 0)
+    assert "code has run: " in said[0] and "Path.touch" in said[0]

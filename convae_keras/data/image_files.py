@@ -30,6 +30,9 @@ SILENT_UP_TO = 2000
 # A set of 16-bit files without a higher value was probably taken with fewer bits.
 DARK_16_BITS = 16383
 
+# Pixels that are laid on a background at once.
+STRIP = 2**20
+
 # TIFF tags.
 BITS, PHOTOMETRIC, ORIENTATION, SAMPLE_FORMAT = 258, 262, 274, 339
 
@@ -278,13 +281,23 @@ def decode(image, info, mode=None, white=None, background=None):
     if mode is None:
         return image, highest
     if image.has_transparency_data:
-        image = image.convert("RGBA")
-        color = ImageColor.getrgb(background or "white")[:3]
-        ground = Image.new("RGBA", image.size, color)
-        image = Image.alpha_composite(ground, image)
+        return _laid_on(background or "white", image, mode), highest
     # Not every color mode converts directly to grayscale.
     image = image if image.mode == mode else image.convert("RGB").convert(mode)
     return image, highest
+
+
+def _laid_on(background, image, mode):
+    """Lays an image on a color, in strips: the whole would be in memory five times."""
+    color = ImageColor.getrgb(background)[:3]
+    whole, rows = Image.new(mode, image.size), max(1, STRIP // image.width)
+    for top in range(0, image.height, rows):
+        box = 0, top, image.width, min(top + rows, image.height)
+        strip = image.crop(box).convert("RGBA")
+        ground = Image.new("RGBA", strip.size, color)
+        strip = Image.alpha_composite(ground, strip)
+        whole.paste(strip.convert("RGB").convert(mode), box)
+    return whole
 
 
 def _to_8_bits(image, info, white):

@@ -709,3 +709,25 @@ def test_on_the_disk_and_in_memory_are_the_same(tmp_path, monkeypatch):
     assert not isinstance(in_memory["x_val"], np.memmap)
     for name, expected in in_memory.items():
         np.testing.assert_array_equal(on_disk[name], expected)
+
+
+def test_large_transparent_pictures_are_laid_on_a_color_in_strips(monkeypatch):
+    """Whole, a TIFF of 410 bytes took 3 GB."""
+    random = np.random.default_rng(0)
+    image = Image.fromarray(random.integers(0, 256, (30, 7, 4), dtype="uint8"))
+    whole = Image.alpha_composite(Image.new("RGBA", image.size, "red"), image)
+    monkeypatch.setattr(files, "STRIP", 20)
+    composite, sizes = Image.alpha_composite, []
+
+    def spy(ground, strip):
+        sizes.append(strip.size)
+        return composite(ground, strip)
+
+    monkeypatch.setattr(Image, "alpha_composite", spy)
+    info = files.FileInfo("PNG", (30, 7), False, 8, 255, False)
+    for mode in ("RGB", "L"):
+        found, _ = files.decode(image, info, mode, background="red")
+        assert found.mode == mode
+        expected = whole.convert("RGB").convert(mode)
+        np.testing.assert_array_equal(np.asarray(found), np.asarray(expected))
+    assert {*sizes} == {(7, 2)}
