@@ -64,8 +64,8 @@ def main(argv=None):
     except ConnectionError as error:
         print(f"convae: {error}", file=sys.stderr, flush=True)
         return LOST
-    except (ValueError, OSError) as error:
-        print(f"convae: {error}", file=sys.stderr)
+    except (ValueError, OSError, MemoryError) as error:
+        print(f"convae: {str(error) or 'not enough memory'}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print(f"\nInterrupted. {verb.interrupted}", file=sys.stderr)

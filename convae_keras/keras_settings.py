@@ -5,7 +5,7 @@ import random
 
 import keras
 
-from convae_keras.validation import is_int, require
+from convae_keras.validation import is_int, reason, require
 
 # The dtype policy of what is built: `set_up_device(half=True)` changes it.
 _policy = "float32"
@@ -37,7 +37,7 @@ def standard_settings(policy=None, seed=None):
         ValueError: for another `seed`.
     """
     seeded = seed is None or (is_int(seed) and abs(seed) < 2**63)
-    require(seeded, f"`seed` must be an int or None. Received: {seed!r}")
+    require(seeded, f"`seed` must be an int or None. Received: {reason(repr(seed))}")
     global _policy
     ours, policies = _policy, keras.config.dtype_policy()
     before = keras.config.floatx(), keras.config.image_data_format()

@@ -123,7 +123,8 @@ def as_sizes(value, name, axes=(), fixed=True):
     >>> as_sizes([np.int64(16), 32], "filters")
     (16, 32)
     """
-    sizes = plain(tuple(value)) if np.iterable(value) else (None,)
+    several = np.iterable(value) and not isinstance(value, bytes | dict | set)
+    sizes = plain(tuple(value)) if several else (None,)
     last = len(sizes) - 1
     free = [not fixed and size is None and i < last for i, size in enumerate(sizes)]
     fits = all(f or is_int(size, 1) for f, size in zip(free, sizes, strict=True))

@@ -295,3 +295,18 @@ def test_receptive_field_with_strides_and_dilation():
 def test_refused(call, message):
     with pytest.raises(ValueError, match=message):
         call(pictures())
+
+
+def test_fill_may_be_one_number():
+    x = np.ones((2, 8, 8, 1), "float32")
+    expected = np.full((8, 8, 1), 0.25, "float32")
+    found, same = (
+        integrated_gradients(lambda x: x[:, 0, 0, 0], x, fill=fill)
+        for fill in (0.25, expected)
+    )
+    np.testing.assert_array_equal(found, same)
+    zero = integrated_gradients(lambda x: x[:, 0, 0, 0], x, fill=0.0)
+    assert zero.sum(axis=(1, 2, 3)) == pytest.approx(1)
+    for fill in (True, np.nan, -1.0, "0"):
+        with pytest.raises(ValueError, match="`fill` must be"):
+            integrated_gradients(lambda x: x[:, 0, 0, 0], x, fill=fill)

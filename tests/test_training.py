@@ -769,3 +769,11 @@ def test_a_killed_training_ends_as_if_never_killed(finished, tmp_path):
     for file in ("settings.json", "results.json"):
         assert (run / file).read_bytes() == (finished.run / file).read_bytes()
     assert not (run / "checkpoint.npz").exists()
+
+
+@pytest.mark.static
+def test_inputs_of_one_split_only(few):
+    for name in ("inputs_train", "inputs_val"):
+        x = getattr(few, name.replace("inputs", "x"))
+        with pytest.raises(ValueError, match="both `inputs_train` and `inputs_val`"):
+            train(tiny(), replace(few, **{name: x}), **OPTIONS)

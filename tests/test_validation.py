@@ -8,7 +8,9 @@ import pytest
 from convae_keras import validation
 from convae_keras.validation import (
     as_path,
+    as_sizes,
     check_images,
+    check_ints,
     check_limit,
     chunks,
     format_shape,
@@ -210,3 +212,40 @@ def test_one_bad_pixel_is_found(bad, monkeypatch):
     x[-1, -1, -1] = bad
     with pytest.raises(ValueError, match="`mine` must be"):
         check_images(x, "mine")
+
+
+def test_masked_images_are_refused():
+    x = np.ma.masked_array(np.zeros((2, 4, 4), "uint8"), np.eye(4) * np.ones((2, 1, 1)))
+    with pytest.raises(ValueError, match="as a plain array. Received: a MaskedArray"):
+        check_images(x)
+    x = check_images(np.ma.masked_array(np.zeros((2, 4, 4), "uint8"), False))
+    assert type(x) is np.ndarray
+
+
+def test_check_ints():
+    check_ints(a=1, b=np.int64(2))
+    check_ints(0, 3, a=0, b=3)
+    for low, high, value, expected in (
+        (1, None, 0, "a positive int"),
+        (2, None, 1, "an int of at least 2"),
+        (0, 3, 4, "an int from 0 to 3"),
+        (0, 3, True, "an int from 0 to 3"),
+        (0, 3, np.ones((2, 2)), "an int from 0 to 3"),
+    ):
+        with pytest.raises(ValueError, match=f"^`b` must be {expected}. Rec.*ed: .*$"):
+            check_ints(low, high, a=2, b=value)
+
+
+def test_as_sizes():
+    axes = ("steps", "channels")
+    assert as_sizes((), "filters") == () and as_sizes(np.array([2]), "f") == (2,)
+    assert as_sizes([None, 2], "shape", axes, fixed=False) == (None, 2)
+    for value, fixed in (
+        ([None, 2], True),
+        ([2, None], False),
+        ([2], False),
+        (2, True),
+    ):
+        expected = r"`shape` must be \(steps, channels\), positive ints.*Received: "
+        with pytest.raises(ValueError, match=expected):
+            as_sizes(value, "shape", axes, fixed)

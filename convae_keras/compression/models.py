@@ -16,6 +16,7 @@ from convae_keras.validation import (
     check_layers,
     is_number,
     plain,
+    reason,
     require,
 )
 
@@ -113,7 +114,7 @@ def _rate_weight(rate_weight, price):
     require(rate_weight is None or price is None, message)
     name, value = ("rate_weight", rate_weight) if price is None else ("price", price)
     value = RATE_WEIGHT if value is None else value
-    message = f"`{name}` must be a non-negative number. Received: {value}"
+    message = f"`{name}` must be a non-negative number. Received: {reason(repr(value))}"
     require(is_number(value) and value >= 0, message)
     return plain(value)
 

@@ -7,7 +7,7 @@ from keras import layers, ops
 
 from convae_keras.keras_settings import standard_settings
 from convae_keras.models import Autoencoder, conv_autoencoder
-from convae_keras.validation import check_ints, is_number, plain, require
+from convae_keras.validation import check_ints, is_number, plain, reason, require
 
 
 @keras.saving.register_keras_serializable(package="convae_keras")
@@ -90,7 +90,7 @@ def variational_autoencoder(
     >>> variational_autoencoder(latent_dim=8).encoder.output_shape
     (None, 8)
     """
-    message = f"`beta` must be a number of at least 0. Received: {beta!r}"
+    message = f"`beta` must be a number of at least 0. Received: {reason(repr(beta))}"
     require(is_number(beta) and beta >= 0, message)
     check_ints(latent_dim=latent_dim)
     switches |= {"image_shape": image_shape, "seed": seed}

@@ -210,3 +210,13 @@ def test_invalid_blocks_and_names(blocks, names, message, tmp_path):
     with pytest.raises(ValueError, match=message):
         write_container(tmp_path / "a.cae", "lossy", MODEL, blocks, names)
     assert not [*tmp_path.iterdir()]
+
+
+def test_the_limit_of_a_block_is_of_pixels(tmp_path):
+    """Not of their channels."""
+    large = Block(1, 6144, 6144, 3, b"data")
+    write_container(tmp_path / "a.cae", "lossy", MODEL, [large])
+    assert load((tmp_path / "a.cae").read_bytes()) == ([large], None)
+    for shape in ((1, 8192, 8193, 1), (1, 8, 8, 0), (0, 8, 8, 1)):
+        with pytest.raises(ValueError, match="1 to 67,108,864 pixels"):
+            write_container(tmp_path / "b.cae", "lossy", MODEL, [Block(*shape)])

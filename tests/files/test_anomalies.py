@@ -121,3 +121,20 @@ def test_places_and_models_that_cannot_be(detector, folder, tmp_path):
     with pytest.raises(ValueError, match="empty"):
         find_anomalies(detector, tmp_path / "empty", tmp_path / "out", 0.03)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", "\tx"])
+def test_names_are_no_formulas_in_a_spreadsheet(detector, folder, tmp_path, name):
+    source, x = folder
+    Image.fromarray(x[0, ..., 0]).save(source / f"{name}.png")
+    find_anomalies(detector, source, tmp_path / "out", 0.03)
+    with open(tmp_path / "out" / "scores.csv", encoding="utf-8", newline="") as file:
+        names = [row["name"] for row in csv.DictReader(file)]
+    assert f"./{name}.png" in names and "line/e.png" in names
+    assert all((source / each).is_file() for each in names)  # the same paths still
+
+
+def test_the_name_of_a_file_is_no_folder(detector, folder, tmp_path):
+    with pytest.raises(ValueError, match="`destination` must be a folder.*out.csv"):
+        find_anomalies(detector, folder[0], tmp_path / "out.csv")
+    assert not (tmp_path / "out.csv").exists()

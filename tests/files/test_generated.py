@@ -100,7 +100,7 @@ def test_a_picture_is_a_grid(channels, tmp_path):
         assert np.asarray(grid)[:8].max() > 40
 
 
-@pytest.mark.parametrize("name", ["grid.gif", "grid.PDF"])
+@pytest.mark.parametrize("name", ["grid.gif", "grid.PDF", "a.txt", "b.csv", "c.mp4"])
 def test_pictures_of_other_kinds(name, generator, tmp_path):
     with pytest.raises(ValueError, match="must be a folder, or end in one of"):
         write_generated(generator, tmp_path / name)
@@ -137,3 +137,11 @@ def test_a_decoder_of_other_codes():
     autoencoder = conv_autoencoder(latent_dim=5, **other)
     with pytest.raises(ValueError, match=r"must work in \(0, 1\). Received: \(-1, 1\)"):
         image_generator(autoencoder, sampler)
+
+
+def test_folders_with_a_dot(generator, tmp_path):
+    """And one that looks like a file, if it is there."""
+    (tmp_path / "old.run").mkdir()
+    for name in ("digits_0.5", "digits.v2", "old.run"):
+        paths, _ = write_generated(generator, tmp_path / name, 2)
+        assert [path.parent.name for path in paths] == [name] * 2

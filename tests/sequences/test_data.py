@@ -127,3 +127,35 @@ def test_bad_windows():
         overlap_mean(np.zeros((1, 4, 4, 1)), 9, 3)
     with pytest.raises(ValueError, match="`step` must be an int from 1 to 4. Rec"):
         overlap_mean(np.zeros((1, 2, 4, 1)), 20, 5)
+
+
+def test_arrays_that_would_be_misunderstood():
+    """Columns of a table are often channels, its rows steps; masks hide a part."""
+
+    class Table(list):
+        columns = "ab"
+
+    for x in (Table([[1.0, 2]]), np.ma.masked_array([[1.0, 2]], [[False, True]])):
+        with pytest.raises(ValueError, match="as a plain array. Received: a [MT]a"):
+            check_sequences(x)
+    x = check_sequences(np.ma.masked_array([[1.0, 2]], [[False, False]]))
+    assert type(x) is np.ndarray
+    x = np.empty((1, 2), object)
+    with pytest.raises(ValueError, match="must be sequences.*Received: object"):
+        check_sequences(x)
+
+
+def test_the_mean_of_what_is_no_number():
+    x = np.ones((1, 2, 4, 1))
+    x[0, 1, 2] = np.nan
+    with pytest.raises(ValueError, match="`x` must be finite numbers"):
+        overlap_mean(x, 7, 3)
+
+
+def test_a_cross_entropy_needs_values_in_zero_to_one():
+    x = np.sin(np.arange(160.0)).reshape(10, 16)
+    waves = Sequences("waves", x[:6], None, x[6:8], None, x[8:], None)
+    options = {"filters": (2,), "code_filters": (), "latent_dim": 2}
+    model = sequence_autoencoder((16, 1), output_activation="sigmoid", **options)
+    with pytest.raises(ValueError, match=r"needs sequences in \[0, 1\].*waves"):
+        train(model, waves, verbose=0)

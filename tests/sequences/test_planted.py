@@ -48,3 +48,11 @@ def test_bad_input():
         plant(x, "noise", lengths=(40, 20))
     with pytest.raises(ValueError, match="must be finite"):
         plant(np.where(x > 1.3, np.nan, x), "noise")
+
+
+def test_what_never_changes_is_no_place_for_an_anomaly():
+    """Most kinds would change nothing, and the labels be wrong."""
+    x = np.ones((2, 500))
+    x[0] = np.sin(np.arange(500) / 5)
+    with pytest.raises(ValueError, match="`x` must vary. Received: .* constant"):
+        plant(x, "flat")

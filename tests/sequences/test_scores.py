@@ -137,3 +137,9 @@ def test_bad_scores():
         deviation(x[0, :, 0])
     with pytest.raises(ValueError, match="must be finite"):
         NetworkScores(autoencoder, x).surprise(np.where(x > 1, np.nan, x))
+
+
+@pytest.mark.static
+def test_a_deviation_of_what_is_no_number():
+    with pytest.raises(ValueError, match="`values` must be finite numbers"):
+        deviation(np.array([[1.0, np.nan, 3]]))

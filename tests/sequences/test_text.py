@@ -95,3 +95,9 @@ def test_prefix():
     assert prefix_within(len, "abcdef", 3) == 3
     assert prefix_within(len, "abcdef", 6) == prefix_within(len, "abcdef", 99) == 6
     assert prefix_within(len, "abcdef", 0) == 0
+
+
+def test_probabilities_that_are_no_numbers():
+    x = np.full((1, 2, 3), np.nan)
+    with pytest.raises(ValueError, match="`x` must be finite numbers"):
+        to_lines(x, "abc")
