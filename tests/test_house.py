@@ -111,6 +111,13 @@ def test_conda_installs_the_same_list():
     assert lines[2:] == ["pip", "pip:", "-r requirements.txt"]
 
 
+def test_binder_installs_what_colab_does():
+    lines = [x for x in _read(".binder/requirements.txt").splitlines() if x[0] != "#"]
+    assert lines == ["-e .[course]"]
+    version = _read(".binder/runtime.txt").strip().removeprefix("python-")
+    assert f"python={version}\n" in _read("environment.yml")
+
+
 def test_the_repository_has_one_address():
     address = tomllib.loads(_read("pyproject.toml"))["project"]["urls"]["Repository"]
     ours = address.removeprefix("https://github.com/")
