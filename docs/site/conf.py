@@ -75,14 +75,13 @@ def _prepare(app, docname, source):
 
 
 def _with_descriptions(text):
-    """Moves the description of each figure to where MyST-NB looks for it."""
+    """Moves the descriptions of a cell's figures to where MyST-NB looks for one."""
     notebook = json.loads(text)
     for cell in notebook["cells"]:
-        found = [cell["metadata"].get("alt")]
-        for output in cell.get("outputs", []):
-            found.append(output.get("metadata", {}).get("image/png", {}).get("alt"))
-        if any(found):
-            alt = next(filter(None, reversed(found)))
+        outputs = [output.get("metadata", {}) for output in cell.get("outputs", [])]
+        alts = [metadata.get("image/png", {}).get("alt") for metadata in outputs]
+        alt = " ".join(filter(None, alts)) or cell["metadata"].get("alt")
+        if alt:
             cell["metadata"]["mystnb"] = {"image": {"alt": alt}}
     return json.dumps(notebook)
 
