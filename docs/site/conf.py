@@ -40,6 +40,7 @@ autodoc_typehints = "none"
 autodoc_inherit_docstrings = False  # those of Keras are Markdown
 highlight_language = "none"
 
+napoleon_use_rtype = False  # a type and what it is, in one line
 # Those of Keras that Google style lacks.
 napoleon_custom_sections = [("Call arguments", "params_style")]
 napoleon_custom_sections += ["Input shape", "Output shape"]
