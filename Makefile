@@ -40,7 +40,7 @@ FORKED = $(if $(filter Linux,$(shell uname -s)),-p forked_kernels)
 NOTEBOOKS = CONVAE_DATA=mnist5k CONVAE_FAST=1 PYTHONPATH=tests .venv/bin/pytest \
 	$(FORKED) --nbval-lax --nbval-current-env --nbval-cell-timeout=600
 
-.PHONY: help run bench browser browser-course page check test test-half test-oldest test-torch lab students course-runs time reproduce pretrained clean $(JOBS)
+.PHONY: help run bench browser browser-course page site stamp audit check test test-half test-oldest test-torch lab students course-runs time reproduce pretrained clean $(JOBS)
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
@@ -101,6 +101,19 @@ page: .venv/$(STAMP)  ## the playground as a page, in build/playground, served o
 	.venv/bin/python docs/playground/build.py
 	.venv/bin/python -m http.server --bind 127.0.0.1 --directory build/playground $(PORT)
 
+# What is unclear to Sphinx is an error. Without npm, or a network, the playground is left out.
+site: .venv-tools/$(STAMP)  ## the README, the course and the reference as a site, in build/site
+	.venv/bin/python docs/playground/build.py || echo "The site will be without the playground."
+	rm -rf docs/api build/site
+	.venv-tools/bin/python -m sphinx -W --keep-going -q -c docs/site -d build/doctrees . build/site
+	@echo "build/site/index.html"
+
+stamp:  ## write the address and version of pyproject.toml into badges, links and install cells
+	"$(PYTHON)" tools/stamp.py
+
+audit: .venv-tools/$(STAMP)  ## known vulnerabilities and licences of all installed packages
+	.venv-tools/bin/python tools/audit.py .venv/bin/python
+
 # Needs Chromium, and says so where there is none. Screenshots: build/browser.
 browser: export CONVAE_BROWSER ?= 1
 browser: .venv/$(STAMP)  ## the page, and notebooks in JupyterLab, in a real browser
@@ -153,7 +166,7 @@ pretrained: .venv/$(STAMP)  ## train the models that ship with the package again
 	.venv/bin/python results/build_pretrained.py runs/pretrained/generator generator
 
 clean:  ## remove the environments and the caches; runs/ stays
-	rm -rf .venv .venv-oldest .venv-torch build .pytest_cache .ruff_cache .jax_cache .hypothesis *.egg-info
+	rm -rf .venv .venv-oldest .venv-torch .venv-tools build docs/api .pytest_cache .ruff_cache .jax_cache .hypothesis *.egg-info
 	find . -name __pycache__ -prune -exec rm -rf {} + -o -name .ipynb_checkpoints -prune -exec rm -rf {} +
 
 .venv-oldest/$(STAMP): ALSO = $(OLDEST)
@@ -166,4 +179,14 @@ clean:  ## remove the environments and the caches; runs/ stays
 	@echo "Making $(@D) with $$("$(PYTHON)" --version), once: a few minutes."
 	"$(PYTHON)" -m venv --clear $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt $(ALSO)
+	@touch "$@"
+
+# Apart from .venv, so that who runs the course does not install a site generator, and
+# an audit of .venv does not find its own tools. Sphinx imports the module to read its
+# docstrings: what the module needs comes from .venv, after these packages.
+PACKAGES = import sysconfig; print(sysconfig.get_path("purelib"))
+.venv-tools/$(STAMP): .venv/$(STAMP) requirements-tools.txt
+	.venv/bin/python -m venv --clear $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-tools.txt
+	.venv/bin/python -c '$(PACKAGES)' > "$$($(@D)/bin/python -c '$(PACKAGES)')/course.pth"
 	@touch "$@"

@@ -50,7 +50,7 @@ def pca(x_train, latent_dim, seed=0):
     Raises:
         ValueError: if `latent_dim` is out of range.
 
-    Reference:
+    References:
         - [Baldi and Hornik, 1989](https://doi.org/10.1016/0893-6080(89)90014-2)
     """
     pixels = int(np.prod(x_train.shape[1:]))
@@ -86,7 +86,7 @@ def dense_autoencoder(image_shape, latent_dim, parameters):
     Raises:
         ValueError: if `parameters` does not allow one hidden unit.
 
-    Reference:
+    References:
         - [Hinton and Salakhutdinov, 2006](
           https://doi.org/10.1126/science.1127647)
     """
@@ -198,7 +198,7 @@ def ridge(inputs, targets, alpha=1.0):
         A function from corrupted images, float, to restored images, float32 in
         [0, 1].
 
-    Reference:
+    References:
         - [Hoerl and Kennard, 1970](https://doi.org/10.1080/00401706.1970.10488634)
     """
     n, shape = len(inputs), targets.shape[1:]

@@ -66,6 +66,7 @@ def test_requirements_are_bounded_and_say_where_they_are_used():
     project = tomllib.loads(_read("pyproject.toml"))["project"]
     package, *lines = _read("requirements.txt").splitlines()
     assert re.fullmatch(r"-e \.\[course,completion,export,tensorboard\] +# .*", package)
+    lines += _read("requirements-tools.txt").splitlines()
     assert [line for line in lines if not re.search(r"\s# \w", line)] == []
     lines += sum(project["optional-dependencies"].values(), project["dependencies"])
     ends = r"[\w.-]+(\[[\w-]+\])?>=[\d.]+,<[\d.]+\s*(#.*)?"
@@ -84,7 +85,7 @@ def _python(path):
 
 def test_tests_and_scripts_import_what_is_declared():
     """As deptry does for the rest: it reads neither requirements.txt nor magics."""
-    folders = "results", "benchmarks", "docs/playground"
+    folders = "results", "benchmarks", "tools", "docs/playground", "docs/site"
     scripts = [path for name in folders for path in ROOT.glob(f"{name}/*.py")]
     paths = [*ROOT.glob("tests/**/*.py"), *scripts]
     paths += ROOT.glob("[ne]*/*.ipynb")
@@ -108,6 +109,13 @@ def test_conda_installs_the_same_list():
     lines = re.findall(r"^ *- (.+)$", _read("environment.yml"), flags=re.M)
     assert lines[0] == "conda-forge" and re.match(r"python=3\.1[123]$", lines[1])
     assert lines[2:] == ["pip", "pip:", "-r requirements.txt"]
+
+
+def test_binder_installs_what_colab_does():
+    lines = [x for x in _read(".binder/requirements.txt").splitlines() if x[0] != "#"]
+    assert lines == ["-e .[course]"]
+    version = _read(".binder/runtime.txt").strip().removeprefix("python-")
+    assert f"python={version}\n" in _read("environment.yml")
 
 
 def test_the_repository_has_one_address():

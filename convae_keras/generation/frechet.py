@@ -81,8 +81,8 @@ def frechet_distance(real, generated):
 def precision_recall(real, generated, neighbors=5):
     """Computes how many samples are like real images, and the other way round.
 
-    A ball around each feature reaches to its `neighbors`th nearest one of the
-    same set; the balls of a set cover what the set is taken to be.
+    A ball around each feature reaches to the last of its `neighbors` nearest ones
+    of the same set; the balls of a set cover what the set is taken to be.
 
     Args:
         real, generated: float arrays `(n, features)`; as many of both make the
