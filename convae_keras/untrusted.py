@@ -162,10 +162,11 @@ def read_npz(path, names=None, known=0):
         members = {name.removesuffix(".npy"): name for name in file.namelist()}
         kept = [name for name in members if names is None or name in names]
         total = 0
-        for name in kept:
-            with file.open(members[name]) as opened:
-                size = file.getinfo(members[name]).file_size
-                total += _promised(opened, size)
+        for name, member in members.items():
+            # All, or one whose name is damaged would count as missing.
+            with file.open(member) as opened:
+                size = file.getinfo(member).file_size
+                total += _promised(opened, size) if name in kept else 0
         check_limit(total - known, "bytes")
         arrays = {}
         for name in kept:

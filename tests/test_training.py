@@ -773,7 +773,7 @@ def test_a_killed_training_ends_as_if_never_killed(finished, tmp_path):
 
 @pytest.mark.static
 def test_inputs_of_one_split_only(few):
-    for name in ("inputs_train", "inputs_val"):
-        x = getattr(few, name.replace("inputs", "x"))
+    images = Images("digits", few[:40], None, few[40:44], None, few[44:], None)
+    for name, x in {"inputs_train": few[:40], "inputs_val": few[40:44]}.items():
         with pytest.raises(ValueError, match="both `inputs_train` and `inputs_val`"):
-            train(tiny(), replace(few, **{name: x}), **OPTIONS)
+            train(tiny(), replace(images, **{name: x}), **OPTIONS)

@@ -52,7 +52,7 @@ def check_folder(path, kinds=()):
         ValueError: if it is a file, or looks like one.
     """
     suffix, known = path.suffix.lower(), Image.registered_extensions()
-    looks = suffix in known or re.fullmatch(r"\.[a-z]{2,5}", suffix)
+    looks = suffix in known or re.fullmatch(r"\.[a-z]{2}([a-z]{0,3}|\d)", suffix)
     fits = path.is_dir() if looks else not path.is_file()
     expected = "`destination` must be a folder"
     expected += f", or end in one of {kinds}" if kinds else ""
