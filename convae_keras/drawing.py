@@ -72,7 +72,8 @@ def draw_network(model, input_shape=None):
 
 def _layers(model, part=""):
     """Yields each layer, those of models within it too, and the part it is of."""
-    for layer in model.layers:
+    # Functions such as `depth_to_space` are operations, but no layers.
+    for layer in getattr(model, "operations", model.layers):
         if isinstance(layer, keras.Model):
             yield from _layers(layer, layer.name)
         elif not (part and isinstance(layer, keras.layers.InputLayer)):

@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 
 import keras
+from keras import layers
 
 from convae_cli.tasks import PHOTOGRAPHS
 from convae_keras import (
@@ -62,6 +63,19 @@ def denoiser(images):
     keras.utils.set_random_seed(0)
     model = restorer(ANY_SIZE, filters=(48, 128), convs=(2, 3))
     return _train("denoiser", model, images, 16, 64, corrupt=GaussianNoise(0.5))
+
+
+def denoiser_blog(images):
+    """Notebook 03: the Keras blog's denoiser, trained as long, at its best rate."""
+    keras.utils.set_random_seed(0)
+    shape, relu = (28, 28, 1), {"padding": "same", "activation": "relu"}
+    model = keras.Sequential([keras.Input(shape)])
+    for step in ("pool", "pool", "up", "up"):
+        model.add(layers.Conv2D(32, 3, **relu))
+        model.add(layers.MaxPooling2D(2) if step == "pool" else layers.UpSampling2D(2))
+    model.add(layers.Conv2D(1, 3, padding="same", activation="sigmoid"))
+    options = {"corrupt": GaussianNoise(0.5), "learning_rate": 0.01}
+    return _train("denoiser_blog", model, images, 16, 64, **options)
 
 
 def denoiser_range(images):
@@ -146,6 +160,7 @@ COURSE_RUNS = {
     "features_plain": codes("features_plain", 128, 20),
     "features_affine": codes("features_affine", 128, 20, WARP),
     "denoiser": denoiser,
+    "denoiser_blog": denoiser_blog,
     "vae": vae,
     "refined": refined(0.01),
     "refined_twin": refined(0.0),

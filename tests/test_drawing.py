@@ -39,8 +39,10 @@ def test_blocks_are_as_high_as_the_maps_and_wider_with_more_channels():
     assert first.get_width() < wide.get_width() == pooled.get_width()
 
 
-def test_skip_connections_are_arcs():
-    model = restorer((None, None, 1), filters=(4, 8), residual=True)
+@pytest.mark.parametrize("scale", [1, 2])
+def test_skip_connections_are_arcs(scale):
+    options = {"filters": (4, 8), "residual": True}
+    model = restorer((None, None, 1), scale=scale, **options)
     figure = draw_network(model, (24, 24, 1))
     arcs = [text for text in figure.axes[0].texts if getattr(text, "arrow_patch", None)]
     adds = [layer for layer in model.layers if isinstance(layer, keras.layers.Add)]
