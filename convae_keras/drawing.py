@@ -101,9 +101,8 @@ def _skips(model):
         if part != entry[0]:  # what a model within the model is given
             entry = part, last
         if _kind(layer):
-            makers = [
-                made_by.get(id(x), entry[1]) for x in keras.tree.flatten(layer.input)
-            ]
+            inputs = keras.tree.flatten(layer.input)
+            makers = [made_by.get(id(x), entry[1]) for x in inputs]
             skips += [(maker, layer) for maker in makers if maker not in (last, None)]
             last = layer
         made_by[id(layer.output)] = last

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 from matplotlib import cycler
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from convae_keras.validation import require
 
@@ -118,10 +118,9 @@ def _plain_ticks(axis, whole):
     for each in (each for each, scale in scales if scale == "log"):
         low, high = each.get_view_interval()
         few = high / low < 20  # so few powers of ten that those between are named
-        each.set_major_formatter(StrMethodFormatter("{x:g}"))
+        each.set_major_formatter("{x:g}")
         each.set_minor_locator(LogLocator(subs=(2, 5)))
-        between = StrMethodFormatter("{x:g}") if few else NullFormatter()
-        each.set_minor_formatter(between)
+        each.set_minor_formatter("{x:g}" if few else NullFormatter())
     if axis.get_xscale() == "log":
         positions = {*itertools.chain(*(line.get_xdata() for line in axis.lines))}
         if len(positions) <= 8:
