@@ -57,7 +57,7 @@ def draw_network(model, input_shape=None):
     highest = max(_size(shape)[0] for _, _, shape in blocks)
     places = {}
     for x, (layer, _, shape) in enumerate(blocks):
-        places[layer.name] = x, _draw_block(axis, x, layer, shape, highest)
+        places[layer] = x, _draw_block(axis, x, layer, shape, highest)
     for source, target in skips:
         (start, low), (end, high) = places[source], places[target]
         arc = {"arrowstyle": "->", "color": COLORS[4], "linestyle": "--"}
@@ -96,13 +96,16 @@ def _blocks(model):
 
 
 def _skips(model):
-    """Lists the names of layers that a skip connection connects."""
-    skips, last, made_by = [], None, {}
-    for layer, _ in _layers(model):
-        if _kind(layer) in ("Add", "Concatenate"):
-            makers = {made_by[id(tensor)] for tensor in layer.input}
-            skips += [(maker, layer.name) for maker in sorted(makers - {last})]
-        last = layer.name if _kind(layer) else last
+    """Lists pairs of layers that are connected past those drawn between them."""
+    skips, last, made_by, entry = [], None, {}, (None, None)
+    for layer, part in _layers(model):
+        if part != entry[0]:  # what a model within the model is given
+            entry = part, last
+        if _kind(layer):
+            inputs = keras.tree.flatten(layer.input)
+            makers = [made_by.get(id(x), entry[1]) for x in inputs]
+            skips += [(maker, layer) for maker in makers if maker not in (last, None)]
+            last = layer
         made_by[id(layer.output)] = last
     return skips
 

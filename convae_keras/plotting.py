@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 from matplotlib import cycler
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 
 from convae_keras.validation import require
 
@@ -114,19 +114,18 @@ def _plain_ticks(axis, whole):
     """Writes numbers as they are: 0.006, not 6×10⁻³; whole ones for epochs."""
     if whole:
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    if axis.get_yscale() == "log":
-        low, high = axis.get_ylim()
+    scales = (axis.xaxis, axis.get_xscale()), (axis.yaxis, axis.get_yscale())
+    for each in (each for each, scale in scales if scale == "log"):
+        low, high = each.get_view_interval()
         few = high / low < 20  # so few powers of ten that those between are named
-        axis.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
-        axis.yaxis.set_minor_locator(LogLocator(subs=(2, 5)))
-        between = StrMethodFormatter("{x:g}") if few else NullFormatter()
-        axis.yaxis.set_minor_formatter(between)
+        each.set_major_formatter("{x:g}")
+        each.set_minor_locator(LogLocator(subs=(2, 5)))
+        each.set_minor_formatter("{x:g}" if few else NullFormatter())
     if axis.get_xscale() == "log":
         positions = {*itertools.chain(*(line.get_xdata() for line in axis.lines))}
         if len(positions) <= 8:
             axis.set_xticks(sorted(positions), minor=False)
             axis.set_xticks([], minor=True)
-        axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
 
 
 def _name_ends(axis, gap=0.065):

@@ -4,7 +4,7 @@ import keras
 import pytest
 from matplotlib.figure import Figure
 
-from convae_keras import conv_autoencoder
+from convae_keras import block_autoencoder, conv_autoencoder
 from convae_keras.drawing import draw_network
 from convae_keras.restorers import restorer
 
@@ -47,6 +47,14 @@ def test_skip_connections_are_arcs(scale):
     arcs = [text for text in figure.axes[0].texts if getattr(text, "arrow_patch", None)]
     adds = [layer for layer in model.layers if isinstance(layer, keras.layers.Add)]
     assert len(arcs) == len(adds) == 2
+
+
+def test_paths_beside_each_other_are_arcs_too():
+    model = block_autoencoder((16, 16, 3), filters=(4, 4, 4))
+    figure = draw_network(model)
+    arcs = [text for text in figure.axes[0].texts if getattr(text, "arrow_patch", None)]
+    # In each half: into the linear map, past it, and from it into the sum.
+    assert len(arcs) == 6
 
 
 def test_a_code_that_is_reshaped_is_drawn_as_maps():
