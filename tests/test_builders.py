@@ -97,7 +97,7 @@ def test_sequence_autoencoder(shape, filters, latent_dim, kernel_size):
 
 
 @few
-@given(codes, codes, st.integers(1, 9), codes, st.none() | st.integers(2, 5))
+@given(codes, codes, st.integers(2, 9), codes, st.none() | st.integers(2, 5))
 def test_text_autoencoder(block, count, characters, latent_dim, levels):
     shape, options = (block * count, characters), {"filters": 2, "block": block}
     check(
