@@ -4,6 +4,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 NAMED_SETS = ("mnist", "fashion_mnist", "cifar10", "mnist5k", "photographs")
+MAX_SEED = 2**32 - 1  # of NumPy
 
 
 def require(condition, message):
@@ -68,3 +69,40 @@ def check_source(data):
     names = ", ".join(NAMED_SETS)
     message = f"`--data` must be one of {names}, an .npz file or a folder. Received: "
     require(known, f"{message}'{data}', which does not exist")
+
+
+def check_numbers(given):
+    """Checks the numbers among the arguments.
+
+    Args:
+        given: dict from the arguments' names to their values.
+
+    Raises:
+        ValueError: naming the flag.
+    """
+    limit = given.get("limit")
+    expected = "`--limit` must be a positive number of megabytes"
+    require(limit is None or limit > 0, f"{expected}. Received: {limit}")
+    count = given.get("count", 1)
+    require(count > 0, f"`--count` must be at least 1. Received: {count}")
+    rate = given.get("rate")
+    message = f"`--rate` must be between 0 and 1. Received: {rate}"
+    require(rate is None or 0 < rate < 1, message)
+    if given["verb"] == "generate":
+        expected, seed = f"`--seed` must be from 0 to {MAX_SEED}", given["seed"]
+        require(0 <= seed <= MAX_SEED, f"{expected}. Received: {seed}")
+
+
+def check_workers(workers, source):
+    """Checks that `--workers` can be used: with a folder, and with Dask.
+
+    Raises:
+        ValueError: if not.
+    """
+    number = workers.isdecimal() and int(workers) > 0
+    expected = "`--workers` must be a number, or an address like tcp://host:8786"
+    require(number or ":" in workers, f"{expected}. Received: {workers}")
+    message = f"`--workers` requires a folder of images. Received: {source}"
+    require(Path(source).is_dir(), message)
+    message = '`--workers` needs Dask: pip install ".[workers]"'
+    require(find_spec("distributed"), message)

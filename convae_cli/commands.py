@@ -10,12 +10,19 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from PIL import Image
 
 from convae_cli import data, joined, tasks
-from convae_cli.checks import is_pretrained, require
-from convae_cli.opened import open_codec, open_model, open_part, open_run
-from convae_keras import load_pretrained, set_up_device, validation
+from convae_cli.checks import require
+from convae_cli.opened import (
+    at_work,
+    open_codec,
+    open_model,
+    open_part,
+    open_restorers,
+    open_run,
+    set_limit,
+)
+from convae_keras import set_up_device, validation
 from convae_keras import train as train_model
 from convae_keras.anomaly import is_detector
 from convae_keras.corruption import from_config
@@ -29,7 +36,7 @@ from convae_keras.metrics import bce_floor
 from convae_keras.model_card import score_rows, verdict, write_report
 from convae_keras.models import count_trainable
 from convae_keras.pipelines import to_float
-from convae_keras.pretrained import find_pretrained, pretrained_names
+from convae_keras.pretrained import find_pretrained
 from convae_keras.progress import epoch_seconds, format_seconds
 from convae_keras.runs import SETTINGS
 from convae_keras.saving import read_json
@@ -42,9 +49,7 @@ logging.getLogger("tensorflow").setLevel("ERROR")
 
 def prepare(arguments):
     """Prepares any verb: limits memory, joins other processes, finds the devices."""
-    # What a file may unpack to, here and in Pillow; None for the default.
-    validation.set_limit(*[] if arguments.limit is None else [arguments.limit])
-    Image.MAX_IMAGE_PIXELS = validation.limit_of("pixels")
+    set_limit(arguments.limit)
     if getattr(arguments, "join", None):
         joined.join(*arguments.join)
     keras.ops.zeros(())  # finds the devices, which C++ libraries announce
@@ -120,12 +125,10 @@ def evaluate(arguments):
 
 def apply(arguments):
     """Restores images of any size."""
-    model, grey = open_model(arguments.run), None
-    if is_pretrained(arguments.run) and f"{arguments.run}_grey" in pretrained_names():
-        grey = load_pretrained(f"{arguments.run}_grey")
     paths, options = (arguments.input, arguments.output), _switches(arguments)
-    options |= {"grey": grey, **_decoding(arguments)}
-    written, skipped = restore.apply(model, *paths, **options)
+    options |= _decoding(arguments)
+    with at_work(arguments, open_restorers) as ((model, grey), options["workers"]):
+        written, skipped = restore.apply(model, *paths, grey=grey, **options)
     print(f"Written: {len(written)}, skipped: {len(skipped)}")
     return {"written": [str(path) for path in written], "skipped": skipped}
 
@@ -134,9 +137,9 @@ def encode(arguments):
     """Writes the features of images."""
     names = ("layer", "pooling", "fit", "overwrite")
     options = {name: getattr(arguments, name) for name in names}
-    options |= _decoding(arguments)
-    paths = arguments.input, arguments.output
-    names, skipped = features.encode_files(open_model(arguments.run), *paths, **options)
+    paths, options = (arguments.input, arguments.output), options | _decoding(arguments)
+    with at_work(arguments, open_model) as (model, options["workers"]):
+        names, skipped = features.encode_files(model, *paths, **options)
     print(f"The features of {len(names)} images are in {arguments.output}")
     return {"images": len(names), "skipped": skipped}
 
@@ -154,9 +157,9 @@ def search(arguments):
 def compress(arguments):
     """Compresses images into one file."""
     options = {"lossless": arguments.lossless, "overwrite": arguments.overwrite}
-    options |= _decoding(arguments)
-    paths = arguments.input, arguments.output
-    count, skipped = archive.compress(open_codec(arguments.run), *paths, **options)
+    paths, options = (arguments.input, arguments.output), options | _decoding(arguments)
+    with at_work(arguments, open_codec) as (codec, options["workers"]):
+        count, skipped = archive.compress(codec, *paths, **options)
     size = Path(arguments.output).stat().st_size
     print(f"{count} images in {size:,} bytes, {size / count:.1f} each")
     return {"images": count, "bytes": size, "skipped": skipped}

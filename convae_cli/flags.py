@@ -20,6 +20,14 @@ def overwrite_flag(add):
     add("--overwrite", action="store_true", help="replace existing files")
 
 
+def workers_flag(add):
+    workers = (
+        "share a folder's files among so many processes, or the workers of a Dask "
+    )
+    workers += "scheduler, by its address (tcp://host:8786)"
+    add("--workers", metavar="WORKERS", help=workers)
+
+
 def data_flags(add):
     sources = "mnist, fashion_mnist, cifar10, mnist5k, photographs, .npz file or folder"
     add("--data", metavar="SOURCE", help=f"{sources} (default: CONVAE_DATA, or mnist)")

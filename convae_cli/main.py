@@ -44,8 +44,8 @@ def main(argv=None):
 
     Returns:
         int, the exit status: 0 if done, 1 if some files were skipped, 2 for input
-        that cannot be used and disks that are full, 3 if another process of the same
-        training was lost, 130 after Ctrl-C.
+        that cannot be used and disks that are full, 3 if other processes of the same
+        work were lost, 130 after Ctrl-C.
     """
     for stream in (sys.stdout, sys.stderr):
         # A file may have a name that the terminal cannot show.

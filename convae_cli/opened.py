@@ -1,16 +1,62 @@
 """The model of RUN: one that ships, or that of a run folder. Imports Keras."""
 
+import contextlib
+import os
 from pathlib import Path
 
+from PIL import Image
+
 from convae_cli.checks import is_pretrained, require
-from convae_keras import load_pretrained, load_run
+from convae_keras import load_pretrained, load_run, validation
 from convae_keras.compression import Codec
+from convae_keras.files.workers import alone, connected
+from convae_keras.pretrained import pretrained_names
 from convae_keras.saving import load_model
+
+
+def set_limit(megabytes):
+    """Sets what a file may unpack to, here and in Pillow; None for the default."""
+    validation.set_limit(*[] if megabytes is None else [megabytes])
+    Image.MAX_IMAGE_PIXELS = validation.limit_of("pixels")
+
+
+@contextlib.contextmanager
+def at_work(arguments, open_one):
+    """Opens RUN, here and in the processes of `--workers`, in a `with` block.
+
+    Args:
+        arguments: `argparse.Namespace` with `run`, `input`, `limit` and `workers`.
+        open_one: function from RUN to a `keras.Model`, or a tuple of some.
+
+    Yields:
+        `(model, workers)`: what it returns; function like `files.workers.alone`.
+    """
+    run, model = arguments.run, open_one(arguments.run)
+    if arguments.workers is None:
+        yield model, alone
+        return
+    run = run if is_pretrained(run) else os.path.abspath(run)
+    opening = _open_in_worker, open_one, run, arguments.limit
+    with connected(arguments.workers, arguments.input, *opening) as workers:
+        yield model, workers
+
+
+def _open_in_worker(open_one, run, limit):
+    set_limit(limit)
+    return open_one(run)
 
 
 def open_model(run):
     """Returns the `keras.Model` of RUN, the name of a shipped one or a run folder."""
     return load_pretrained(run) if is_pretrained(run) else open_run(run)
+
+
+def open_restorers(run):
+    """Returns the model of RUN, and that for grayscale images; else the same."""
+    model = grey = open_model(run)
+    if is_pretrained(run) and f"{run}_grey" in pretrained_names():
+        grey = load_pretrained(f"{run}_grey")
+    return model, grey
 
 
 def open_run(run):

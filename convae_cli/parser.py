@@ -10,7 +10,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 
-from convae_cli.checks import check_exists, check_run, check_source, require
+from convae_cli.checks import (
+    check_exists,
+    check_numbers,
+    check_run,
+    check_source,
+    check_workers,
+)
 from convae_cli.completion import PATHS, SHELLS, PrintCompletion
 from convae_cli.flags import (
     FITS,
@@ -19,11 +25,11 @@ from convae_cli.flags import (
     overwrite_flag,
     run_flag,
     skip_flag,
+    workers_flag,
 )
 from convae_cli.tasks import TASKS, check_arguments
 
 POOLINGS = ("average", "max")
-MAX_SEED = 2**32 - 1  # of NumPy
 FORMATS = ("saved_model", "onnx", "litert")
 PARTS = ("whole", "encoder", "decoder")
 LIMIT = "memory that a file may unpack to (default: 512); more for files you trust"
@@ -119,6 +125,7 @@ def _apply(add):
     add("input", metavar="INPUT", help="image, or folder of images")
     add("output", metavar="OUTPUT", help="image, or folder, to write")
     decoding_flags(add)
+    workers_flag(add)
     skip_flag(add)
     overwrite_flag(add)
 
@@ -133,6 +140,7 @@ def _encode(add):
     add("--pooling", choices=POOLINGS, help="over rows and columns (default: none)")
     add("--fit", choices=FITS, default="crop", help="to the model's input size")
     decoding_flags(add)
+    workers_flag(add)
     overwrite_flag(add)
 
 
@@ -155,6 +163,7 @@ def _compress(add):
     add("output", metavar="OUTPUT", help=".cae file to write")
     add("--lossless", action="store_true", help="restore every pixel exactly")
     decoding_flags(add)
+    workers_flag(add)
     overwrite_flag(add)
 
 
@@ -251,20 +260,10 @@ def check(arguments):
         ValueError: naming the argument.
     """
     given = vars(arguments)
-    limit = given.get("limit")
     for name in PATHS:  # a shell leaves the `~` of --out=~/runs as it is
         if given.get(name):
             given[name] = os.path.expanduser(given[name])
-    expected = "`--limit` must be a positive number of megabytes"
-    require(limit is None or limit > 0, f"{expected}. Received: {limit}")
-    count = given.get("count", 1)
-    require(count > 0, f"`--count` must be at least 1. Received: {count}")
-    rate = given.get("rate")
-    message = f"`--rate` must be between 0 and 1. Received: {rate}"
-    require(rate is None or 0 < rate < 1, message)
-    if arguments.verb == "generate":
-        expected, seed = f"`--seed` must be from 0 to {MAX_SEED}", arguments.seed
-        require(0 <= seed <= MAX_SEED, f"{expected}. Received: {seed}")
+    check_numbers(given)
     if "run" in given:
         check_run(arguments.run)
     if "data" in given:
@@ -274,3 +273,5 @@ def check(arguments):
             check_exists(given[name])
     if "task" in given:
         check_arguments(TASKS[arguments.task], arguments)
+    if given.get("workers"):
+        check_workers(arguments.workers, arguments.input)

@@ -65,7 +65,8 @@ def test_no_unsafe_option():
 def test_requirements_are_bounded_and_say_where_they_are_used():
     project = tomllib.loads(_read("pyproject.toml"))["project"]
     package, *lines = _read("requirements.txt").splitlines()
-    assert re.fullmatch(r"-e \.\[course,completion,export,tensorboard\] +# .*", package)
+    extras = r"\[course,completion,export,tensorboard,workers\]"
+    assert re.fullmatch(rf"-e \.{extras} +# .*", package)
     lines += _read("requirements-tools.txt").splitlines()
     assert [line for line in lines if not re.search(r"\s# \w", line)] == []
     lines += sum(project["optional-dependencies"].values(), project["dependencies"])

@@ -6,7 +6,7 @@ import io
 
 from convae_keras.anomaly import detect, is_detector
 from convae_keras.files import results
-from convae_keras.files.batches import batches_of_model
+from convae_keras.files.batches import compute_of_model
 from convae_keras.files.pictures import picture_bytes
 from convae_keras.plotting import draw_map
 from convae_keras.saving import locked
@@ -105,8 +105,8 @@ def checked_rate(detector, rate):
 def _detect(detector, source, rate, options):
     """Returns a row and a picture for each image, and what was skipped."""
     names, skipped, rows, pictures = [], {}, [], []
-    for x in batches_of_model(detector, source, "source", names, skipped, **options):
-        found = detect(detector, x)
+    given = _detected, detector, source, "source", names, skipped
+    for x, found in compute_of_model(*given, **options):
         drawn = draw_map(x, found["map"])
         for i, name in enumerate(names[len(rows) :]):
             score, p_value = (float(found[key][i]) for key in ("score", "p_value"))
@@ -115,6 +115,10 @@ def _detect(detector, source, rate, options):
             rows.append(row | {"anomaly": int(p_value <= rate * (1 + 1e-5))})
             pictures.append(picture_bytes(drawn[i], None, {}, ".png"))
     return rows, pictures, skipped
+
+
+def _detected(detector, x):
+    return x, detect(detector, x)
 
 
 def _contents(rows, pictures, indices):

@@ -16,10 +16,12 @@ from convae_keras.data import image_files
 from convae_keras.data.image_files import SkippedFiles
 from convae_keras.files import results
 from convae_keras.files.batches import (
+    batches_by_size,
     batches_of_array,
-    batches_of_files,
+    compute_batches,
     read_fitting,
 )
+from convae_keras.files.workers import alone
 from convae_keras.saving import atomic_write, fingerprint, locked
 from convae_keras.validation import as_path, format_shape, reason, require
 
@@ -33,6 +35,7 @@ def compress(
     white=None,
     background=None,
     overwrite=False,
+    workers=alone,
 ):
     """Compresses images into a `.cae` file.
 
@@ -48,6 +51,7 @@ def compress(
         lossless: bool, whether `decompress` is to restore every pixel.
         white, background: as in `read_folder`.
         overwrite: bool, whether an existing file may be replaced.
+        workers: who computes, as in `encode_files`; an array this process does.
 
     Returns:
         `(count, skipped)`: int, number of images in the file; dict from the path
@@ -64,31 +68,38 @@ def compress(
     expected = "`destination` must be a file name that ends in .cae"
     require(is_cae, f"{expected}. Received: {destination}")
     results.check_not_existing([destination], overwrite)
-    names, skipped, highest = [], {}, []
+    names, skipped, function = [], {}, functools.partial(_block, lossless)
     if source.suffix == ".npy":
         batches, names = batches_of_array(codec, source), None
+        blocks = (function(codec, x) for x in batches)
     else:
-        read = functools.partial(read_fitting, codec, lossless, decoding, highest)
-        batches = batches_of_files(read, source, names, skipped)
-    batches = iter(batches)
-    first, count = next(batches, None), 0
-    warning = SkippedFiles(skipped, len(skipped), source)
-    expected = "`source` must have images that fit the codec"
-    require(first is not None, f"{expected}. {warning.short}")
-
-    def blocks():
-        nonlocal count
-        for x in itertools.chain([first], batches):
-            count += len(x)
-            yield cae.Block(*x.shape, pack(codec, x, lossless))
-
+        shape = codec.input_shape[1:]
+        read = {"shape": shape, "lossless": lossless, **decoding}
+        given = function, codec, functools.partial(read_fitting, **read)
+        given += (*batches_by_size(source, shape[2], skipped), names, skipped)
+        blocks = compute_batches(*given, action="compressing", workers=workers)
     header = "lossless" if lossless else "lossy", fingerprint(codec)
+    count = 0
+
+    def counted():
+        nonlocal count
+        for block in itertools.chain([first], blocks):
+            count += block.images
+            yield block
+
     with locked(destination.parent, destination.name):
-        cae.write_container(destination, *header, blocks(), names, overwrite)
-    image_files.warn_if_dark(highest)
+        first = next(blocks, None)
+        warning = SkippedFiles(skipped, len(skipped), source)
+        expected = "`source` must have images that fit the codec"
+        require(first is not None, f"{expected}. {warning.short}")
+        cae.write_container(destination, *header, counted(), names, overwrite)
     if skipped:
         warnings.warn(SkippedFiles(skipped, len(skipped) + count, source), stacklevel=2)
     return count, skipped
+
+
+def _block(lossless, codec, x):
+    return cae.Block(*x.shape, pack(codec, x, lossless))
 
 
 def decompress(codec, source, destination, *, overwrite=False, skip_existing=False):

@@ -1,6 +1,7 @@
 """Images in batches of one size: from files, or from one array."""
 
-import itertools
+import functools
+import math
 import warnings
 
 import numpy as np
@@ -10,6 +11,7 @@ from tqdm import tqdm
 from convae_keras.compression.bitstream import check_size
 from convae_keras.data import image_files
 from convae_keras.data.image_files import FITS, SkippedFiles, in_threads, read_image
+from convae_keras.files.workers import alone
 from convae_keras.untrusted import map_npy, named
 from convae_keras.validation import check_images, format_shape, reason, require
 
@@ -44,69 +46,101 @@ def batches_of_array(codec, path):
     return (x[start : start + size] for start in range(0, len(x), size))
 
 
-def batches_of_files(read, source, names, skipped):
-    """Reads image files in batches of one size.
+def batches_by_size(source, channels, skipped):
+    """Finds image files, and puts those of one size together.
 
     Args:
-        read: function from a path to an image, uint8 `(height, width, channels)`.
         source: path of an image or a folder.
-        names: list of str, to which the images' paths are added in order.
+        channels: int, the values of a pixel once it is read.
         skipped: dict, to which others are added, from the path to the reason.
 
-    Yields:
-        uint8 `(n, height, width, channels)`.
+    Returns:
+        `(folder, batches)`: `Path`; lists of paths in it, as many as a block holds.
     """
     folder, paths, others = image_files.images_in(source)
     skipped |= others
-    sizes = {path: _attempt(_size, folder, path, skipped) for path in paths}
-    readable = sorted((sizes[path], path) for path in paths if sizes[path])
-    silent = len(readable) <= image_files.SILENT_UP_TO
-    for _, group in itertools.groupby(readable, key=lambda pair: pair[0]):
-        batch = []
-        for _, path in tqdm([*group], "compressing", disable=silent):
-            image = _attempt(read, folder, path, skipped)
-            if image is None:
-                continue
-            batch.append(image)
-            names.append(path)
-            full = len(batch) * image.size >= BLOCK_PIXELS
-            if full or len(batch) == BLOCK_IMAGES:
-                yield np.stack(batch)
-                batch = []
-        if batch:
-            yield np.stack(batch)
+    sizes = in_threads(functools.partial(_size, folder), paths, "measuring")
+    groups, batches = {}, []
+    for path, size in zip(paths, sizes, strict=True):
+        if isinstance(size, Exception):
+            skipped[path] = reason(size)
+        else:
+            groups.setdefault(size, []).append(path)
+    for size, group in sorted(groups.items()):
+        pixels = max(1, math.prod(size) * channels)
+        batches += _cut(sorted(group), min(BLOCK_IMAGES, -(-BLOCK_PIXELS // pixels)))
+    return folder, batches
 
 
-def _attempt(function, folder, path, skipped):
-    try:
-        return function(folder / path)
-    except Exception as error:  # Pillow raises many kinds for broken files
-        skipped[path] = reason(error)
-        return None
-
-
-def _size(path):
-    with image_files.open_image(path) as (_, info):
+def _size(folder, path):
+    with image_files.open_image(folder / path) as (_, info):
         return info.size
 
 
-def read_fitting(codec, lossless, decoding, highest, path):
+def _cut(paths, count):
+    return [paths[start : start + count] for start in range(0, len(paths), count)]
+
+
+def compute_batches(
+    function, model, read, folder, batches, names, skipped, *, action, workers=alone
+):
+    """Reads image files and computes something of each batch.
+
+    Args:
+        function: called with the model and uint8 `(n, height, width, channels)`.
+        model: `keras.Model`.
+        read: function from a path to `(pixels, highest)`, as `read_image`.
+        folder: `Path`.
+        batches: lists of paths in it, whose images have one size once read.
+        names: list of str, to which the paths of the images are added in order.
+        skipped: dict, to which others are added, from the path to the reason.
+        action: str, label of the progress bar shown for many files.
+        workers: as in `encode_files`; they must be able to import both functions.
+
+    Yields:
+        What the function returns for each batch with any image.
+    """
+    work = functools.partial(_compute, function, read, folder.absolute())
+    highest, total = [], sum(map(len, batches))
+    silent = total <= image_files.SILENT_UP_TO
+    with tqdm(desc=action, total=total, disable=silent) as bar:
+        for result, found, failed, high in workers(work, model, batches):
+            bar.update(len(found) + len(failed))
+            names += found
+            skipped |= failed
+            highest += high
+            if found:
+                yield result
+    image_files.warn_if_dark(highest)
+
+
+def _compute(function, read, folder, model, paths):
+    """Reads a batch, and returns what is to be known of it: results and names."""
+    pairs = in_threads(lambda path: read(folder / path), paths, "reading")
+    pairs = dict(zip(paths, pairs, strict=True))
+    skipped = {p: reason(e) for p, e in pairs.items() if isinstance(e, Exception)}
+    images = {p: pair for p, pair in pairs.items() if p not in skipped}
+    highest = [high for _, high in images.values() if high is not None]
+    x = [pixels for pixels, _ in images.values()]
+    return function(model, np.stack(x)) if x else None, [*images], skipped, highest
+
+
+def read_fitting(path, shape, lossless, **decoding):
     """Reads an image as a codec takes it.
 
     Args:
-        codec: `Codec`.
-        lossless: bool, whether every pixel must be kept.
-        decoding: dict of `white` and `background`, as in `check_decoding`.
-        highest: list of int, to which the highest value of 16 bits is added.
         path: `Path`.
+        shape: `(height, width, channels)` of the codec's input.
+        lossless: bool, whether every pixel must be kept.
+        **decoding: `white` and `background`, as in `check_decoding`.
 
     Returns:
-        uint8 `(height, width, channels)`.
+        `(pixels, highest)`: uint8 `(height, width, channels)`; as in `decode`.
 
     Raises:
         ValueError: if it does not fit; besides what Pillow raises.
     """
-    height, width, channels = codec.input_shape[1:]
+    height, width, channels = shape
     mode = image_files.mode_of(channels)
     with image_files.open_image(path) as (image, info):
         # Only the first page is read, and 8 bits of a sample.
@@ -121,25 +155,27 @@ def read_fitting(codec, lossless, decoding, highest, path):
             kind = f"mode {image.mode}" if complete else "several pages or 16 bits"
             require(exact and complete, f"{kind}, not lossless in this codec")
         image, high = image_files.decode(image, info, mode, **decoding)
-        highest += [] if high is None else [high]
-        return np.atleast_3d(np.asarray(image))
+        return np.atleast_3d(np.asarray(image)), high
 
 
-def batches_of_model(model, source, argument, names, skipped, fit, **decoding):
-    """Reads image files as a model of one size takes them.
+def compute_of_model(
+    function, model, source, argument, names, skipped, *, fit, workers=alone, **decoding
+):
+    """Reads image files as a model of one size takes them, and computes something.
 
     Args:
-        model: `keras.Model`.
+        function, model: as in `compute_batches`.
         source: path of an image or a folder.
         argument: str, what `source` is called in error messages.
         names: list of str, to which the images' paths are added in order.
         skipped: dict, to which others are added, from the path to the reason; a
             warning at the end names them.
         fit: as in `read_folder`.
+        workers: as in `encode_files`.
         **decoding: `white` and `background`, as in `check_decoding`.
 
     Returns:
-        Generator of uint8 `(n, height, width, channels)`.
+        Generator of what the function returns for each batch.
 
     Raises:
         ValueError: if there is nothing to read, an option is invalid, the model takes
@@ -153,28 +189,15 @@ def batches_of_model(model, source, argument, names, skipped, fit, **decoding):
     valid = None not in shape and image_files.mode_of(shape[-1]) is not None
     expected = "`model` must take grayscale or RGB images of one size"
     require(valid, f"{expected}. Received: a model of {format_shape(shape)}")
-    mode = image_files.mode_of(shape[2])
+    options = {"size": shape[:2], "mode": image_files.mode_of(shape[2]), "fit": fit}
+    read = functools.partial(read_image, **options, **decoding)
+    given = function, model, read, folder, _cut(paths, BATCH_SIZE), names, skipped
+    computed = compute_batches(*given, action="encoding", workers=workers)
+    return _with_warning(computed, source, argument, names, skipped)
 
-    def read(path):
-        return read_image(folder / path, shape[:2], mode, fit, **decoding)
 
-    return _batches_read(read, paths, source, argument, names, skipped)
-
-
-def _batches_read(read, paths, source, argument, names, skipped):
-    highest = []
-    starts = range(0, len(paths), BATCH_SIZE)
-    for start in tqdm(starts, "encoding", disable=len(starts) < 8):
-        batch = paths[start : start + BATCH_SIZE]
-        read_now = dict(zip(batch, in_threads(read, batch, "reading"), strict=True))
-        failed = {p: r for p, r in read_now.items() if isinstance(r, Exception)}
-        skipped |= {p: reason(error) for p, error in failed.items()}
-        images = {p: pair for p, pair in read_now.items() if p not in failed}
-        names += images
-        highest += [high for _, high in images.values() if high is not None]
-        if images:
-            yield np.stack([x for x, _ in images.values()])
-    image_files.warn_if_dark(highest)
+def _with_warning(computed, source, argument, names, skipped):
+    yield from computed
     if skipped:
         warning = SkippedFiles(skipped, len(names) + len(skipped), source)
         expected = f"`{argument}` must be an image that can be read"

@@ -10,6 +10,7 @@ from convae_keras.data import image_files
 from convae_keras.data.image_files import SkippedFiles
 from convae_keras.files import results
 from convae_keras.files.pictures import picture_bytes, read_picture
+from convae_keras.files.workers import alone
 from convae_keras.saving import locked
 from convae_keras.tiling import restore
 from convae_keras.validation import as_path, reason, require
@@ -25,6 +26,7 @@ def apply(
     grey=None,
     white=None,
     background=None,
+    workers=alone,
 ):
     """Applies a model to an image file, or to all images in a folder.
 
@@ -52,6 +54,8 @@ def apply(
             for `model`.
         white, background: as in `read_folder`; the background lies behind
             transparent pixels in formats without transparency, such as JPEG.
+        workers: who computes, as in `encode_files`; what it opens is `model` and
+            `grey`.
 
     Returns:
         `(written, skipped)`: list of `Path`; dict from the path of each file in
@@ -73,7 +77,8 @@ def apply(
         place = targets[0].parent, targets[0].name
         results.check_not_existing(targets, overwrite or skip_existing)
     highest, models = [], (model, grey or model)
-    options = jobs, highest, models, white, background
+    restored = functools.partial(_restored, white, background)
+    options = jobs, highest, functools.partial(workers, restored, models)
     contents = functools.partial(_restored_files, *options)
     with locked(*place):
         found = results.write_files(targets, contents, overwrite, skip_existing)
@@ -112,19 +117,25 @@ def _find_jobs(source, destination):
     return [(source / path, destination / path) for path in paths], skipped
 
 
-def _restored_files(jobs, highest, models, white, background, indices):
+def _restored_files(jobs, highest, restored, indices):
     """Yields pairs of an index and the restored file as bytes, or an error."""
-    for i in tqdm(indices, "restoring", disable=len(indices) < 2):
-        path, target = jobs[i]
-        try:
-            pixels, alpha, kept, high = read_picture(path, white, background)
-        except Exception as error:  # Pillow raises many kinds for broken files
-            yield i, error
-            continue
+    files = [(jobs[i][0].absolute(), jobs[i][1].suffix) for i in indices]
+    silent = len(indices) < 2
+    bar = tqdm(restored(files), "restoring", len(indices), disable=silent)
+    for i, (data, high) in zip(indices, bar, strict=True):
         highest += [] if high is None else [high]
-        try:
-            pixels = restore(models[pixels.shape[2] == 1], pixels)
-            data = picture_bytes(pixels, alpha, kept, target.suffix, background)
-        except (OSError, ValueError) as error:  # not for this model, or this format
-            data = error
         yield i, data
+
+
+def _restored(white, background, models, file):
+    """Returns a restored file as bytes, or an error; and its highest value."""
+    (path, suffix), high = file, None
+    try:
+        pixels, alpha, kept, high = read_picture(path, white, background)
+    except Exception as error:  # Pillow raises many kinds for broken files
+        return ValueError(reason(error)), high
+    try:
+        pixels = restore(models[pixels.shape[2] == 1], pixels)
+        return picture_bytes(pixels, alpha, kept, suffix, background), high
+    except (OSError, ValueError) as error:  # not for this model, or this format
+        return ValueError(reason(error)), high

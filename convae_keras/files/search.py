@@ -1,5 +1,6 @@
 """Features of image files: computed, stored, and searched for nearest neighbors."""
 
+import functools
 import itertools
 import json
 import os
@@ -11,7 +12,8 @@ from convae_keras.data import image_files
 from convae_keras.data.image_files import FITS
 from convae_keras.features import encode_batches, feature_model, nearest
 from convae_keras.files import results
-from convae_keras.files.batches import batches_of_model
+from convae_keras.files.batches import compute_of_model
+from convae_keras.files.workers import alone
 from convae_keras.saving import atomic_write, fingerprint, locked
 from convae_keras.validation import (
     as_path,
@@ -36,6 +38,7 @@ def encode_files(
     overwrite=False,
     white=None,
     background=None,
+    workers=alone,
 ):
     """Writes the features of an image file, or of all images in a folder.
 
@@ -52,6 +55,7 @@ def encode_files(
         layer, pooling: as in `feature_model`.
         fit, white, background: as in `read_folder`.
         overwrite: bool, whether an existing file may be replaced.
+        workers: who computes: what `files.workers.connected` yields, or this process.
 
     Returns:
         `(names, skipped)`: list of str; dict from the path of each file that
@@ -71,7 +75,7 @@ def encode_files(
     about = {"layer": layer, "pooling": pooling, "fit": fit}
     about |= {"white": plain(white), "background": background}
     with locked(destination.parent, destination.name):
-        features, names, skipped = _encode(model, source, "source", **about)
+        features, names, skipped = _encode(model, source, "source", workers, **about)
         about = json.dumps({"model": fingerprint(model), **about})
         with atomic_write(destination, overwrite) as temporary:
             np.savez(temporary, features=features, names=names, about=about)
@@ -143,11 +147,11 @@ def search(model, where, query, count=10, fit="crop", white=None, background=Non
     options = {"layer": None, "pooling": None, "fit": fit}
     options |= {"white": white, "background": background}
     if where.is_dir():
-        features, names, _ = _encode(model, where, "where", **options)
+        features, names, _ = _encode(model, where, "where", alone, **options)
     else:
         features, names, about = load_features(where, model)
         options |= {key: about[key] for key in options if key in about}
-    code, _, _ = _encode(model, query, "query", **options)
+    code, _, _ = _encode(model, query, "query", alone, **options)
     indices, distances = nearest(features, code, len(names))
     # Sorted by index where distances are equal, so that the order is fixed.
     found = sorted(zip(distances[0].tolist(), indices[0].tolist(), strict=True))
@@ -162,13 +166,20 @@ def search(model, where, query, count=10, fit="crop", white=None, background=Non
     return [*itertools.islice(others, count)]
 
 
-def _encode(model, source, argument, layer, pooling, fit, **decoding):
+def _encode(model, source, argument, workers, layer, pooling, **options):
     """Returns the features of image files, their names, and the skipped files.
 
     `argument` is what `source` is called in error messages.
     """
     names, skipped = [], {}
-    options = {"fit": fit, **decoding}
-    batches = batches_of_model(model, source, argument, names, skipped, **options)
-    features = [*encode_batches(model, batches, layer, pooling)]
-    return np.concatenate(features).astype("float32"), names, skipped
+    function = functools.partial(_features, layer, pooling)
+    given = function, model, source, argument, names, skipped
+    features = compute_of_model(*given, workers=workers, **options)
+    # Raises an error, before an image is read, for a layer that is none.
+    [*encode_batches(model, [], layer, pooling)]
+    return np.concatenate([*features]).astype("float32"), names, skipped
+
+
+def _features(layer, pooling, model, x):
+    (features,) = encode_batches(model, [x], layer, pooling)
+    return features
