@@ -70,6 +70,9 @@ def write_container(path, mode, model, blocks, names=None, overwrite=True):
         names: list of str, one for each image, or None.
         overwrite: bool, whether a file that is there by then is replaced.
 
+    Returns:
+        int, number of images in the file.
+
     Raises:
         ValueError: for a block or names that are too large, or a wrong number of
             names.
@@ -89,6 +92,7 @@ def write_container(path, mode, model, blocks, names=None, overwrite=True):
         file.write(MAGIC)
         values = VERSION, MODES.index(mode), bytes.fromhex(model[:32]), images, count
         _write_part(file, HEADER.pack(*values))
+    return images
 
 
 def _pack_names(names, images):

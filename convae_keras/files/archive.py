@@ -79,20 +79,13 @@ def compress(
         given += (*batches_by_size(source, shape[2], skipped), names, skipped)
         blocks = compute_batches(*given, action="compressing", workers=workers)
     header = "lossless" if lossless else "lossy", fingerprint(codec)
-    count = 0
-
-    def counted():
-        nonlocal count
-        for block in itertools.chain([first], blocks):
-            count += block.images
-            yield block
-
     with locked(destination.parent, destination.name):
         first = next(blocks, None)
         warning = SkippedFiles(skipped, len(skipped), source)
         expected = "`source` must have images that fit the codec"
         require(first is not None, f"{expected}. {warning.short}")
-        cae.write_container(destination, *header, counted(), names, overwrite)
+        blocks = itertools.chain([first], blocks)
+        count = cae.write_container(destination, *header, blocks, names, overwrite)
     if skipped:
         warnings.warn(SkippedFiles(skipped, len(skipped) + count, source), stacklevel=2)
     return count, skipped

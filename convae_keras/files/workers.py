@@ -70,11 +70,12 @@ def connected(address, folder, open_model, *arguments):
         raise ValueError(message) from None
     opening = os.path.abspath(folder), open_model, arguments
     lost = distributed.KilledWorker, distributed.client.FutureCancelledError
+    lost += (distributed.comm.CommClosedError,)
     with _client(distributed, address) as client:
         try:
             yield functools.partial(_spread, client, opening)
         except lost as error:
-            message = f"The workers at {address} were lost: {error}"
+            message = f"The workers of {address} were lost: {str(error):.200}"
             raise ConnectionError(message) from error
 
 

@@ -82,6 +82,7 @@ def opened_again(opening, expected):
     return workers._work(3, warned, opening, expected)
 
 
+@pytest.mark.filterwarnings("default")
 def test_a_worker_opens_the_model_once_and_hands_back_warnings(tmp_path):
     opening = str(tmp_path), negative, (1,)
     expected = workers._about(negative(1))
