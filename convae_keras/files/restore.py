@@ -120,7 +120,7 @@ def _find_jobs(source, destination):
 def _restored_files(jobs, highest, restored, indices):
     """Yields pairs of an index and the restored file as bytes, or an error."""
     files = [(jobs[i][0].absolute(), jobs[i][1].suffix) for i in indices]
-    silent = len(indices) < 2
+    silent = True if len(indices) < 2 else None  # None: where there is no terminal
     bar = tqdm(restored(files), "restoring", len(indices), disable=silent)
     for i, (data, high) in zip(indices, bar, strict=True):
         highest += [] if high is None else [high]

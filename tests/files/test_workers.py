@@ -18,6 +18,9 @@ from convae_cli.main import main
 from convae_keras.files import batches, workers
 from convae_keras.pretrained import load_pretrained
 
+# What the command says of skipped files.
+pytestmark = pytest.mark.filterwarnings("default:Skipped")
+
 VERBS = {
     "apply": ("denoiser", "pictures", "out"),
     "encode": ("reference", "pictures", "features.npz"),
@@ -158,8 +161,8 @@ def test_a_scheduler_without_workers(monkeypatch, tmp_path):
 
 @pytest.mark.static
 def test_without_dask_a_line_says_what_to_install(folder, monkeypatch, capsys):
-    monkeypatch.setattr(checks, "find_spec", lambda name: None)
-    monkeypatch.setattr(checks, "pretrained_names", lambda: ["denoiser"])
+    found = {"convae_keras": checks.find_spec("convae_keras")}
+    monkeypatch.setattr(checks, "find_spec", found.get)
     assert main(["apply", *VERBS["apply"], "--workers", "2"]) == 2
     assert 'pip install ".[workers]"' in capsys.readouterr().err
 
