@@ -112,6 +112,7 @@ def test_a_worker_that_cannot_do_its_part_says_so(tmp_path):
 
 
 @pytest.mark.float32
+@pytest.mark.filterwarnings("always::UserWarning")
 @pytest.mark.parametrize("verb", VERBS)
 def test_workers_write_and_say_what_one_process_does(verb, folder, capsys):
     alone = run(capsys, verb)
@@ -158,8 +159,12 @@ def test_a_scheduler_without_workers(monkeypatch, tmp_path):
 
 @pytest.mark.static
 def test_without_dask_a_line_says_what_to_install(folder, monkeypatch, capsys):
-    monkeypatch.setattr(checks, "find_spec", lambda name: None)
-    monkeypatch.setattr(checks, "pretrained_names", lambda: ["denoiser"])
+    find = checks.find_spec
+
+    def missing(name):
+        return None if name == "distributed" else find(name)
+
+    monkeypatch.setattr(checks, "find_spec", missing)
     assert main(["apply", *VERBS["apply"], "--workers", "2"]) == 2
     assert 'pip install ".[workers]"' in capsys.readouterr().err
 
@@ -191,6 +196,7 @@ def one_is_killed(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.float32
+@pytest.mark.filterwarnings("always::UserWarning")
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
 def test_a_killed_worker_changes_nothing(folder, one_is_killed, capsys):
     alone = {verb: run(capsys, verb) for verb in VERBS}
@@ -201,5 +207,6 @@ def test_a_killed_worker_changes_nothing(folder, one_is_killed, capsys):
 
 @pytest.mark.slow
 @pytest.mark.float32
+@pytest.mark.filterwarnings("always::UserWarning")
 def test_a_number_starts_processes(folder, capsys):
     assert run(capsys, "encode", "--workers", "2") == run(capsys, "encode")
