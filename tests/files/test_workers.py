@@ -18,9 +18,6 @@ from convae_cli.main import main
 from convae_keras.files import batches, workers
 from convae_keras.pretrained import load_pretrained
 
-# What the command says of skipped files.
-pytestmark = pytest.mark.filterwarnings("default:Skipped")
-
 VERBS = {
     "apply": ("denoiser", "pictures", "out"),
     "encode": ("reference", "pictures", "features.npz"),
@@ -115,6 +112,7 @@ def test_a_worker_that_cannot_do_its_part_says_so(tmp_path):
 
 
 @pytest.mark.float32
+@pytest.mark.filterwarnings("always::UserWarning")
 @pytest.mark.parametrize("verb", VERBS)
 def test_workers_write_and_say_what_one_process_does(verb, folder, capsys):
     alone = run(capsys, verb)
@@ -161,8 +159,12 @@ def test_a_scheduler_without_workers(monkeypatch, tmp_path):
 
 @pytest.mark.static
 def test_without_dask_a_line_says_what_to_install(folder, monkeypatch, capsys):
-    found = {"convae_keras": checks.find_spec("convae_keras")}
-    monkeypatch.setattr(checks, "find_spec", found.get)
+    find = checks.find_spec
+
+    def missing(name):
+        return None if name == "distributed" else find(name)
+
+    monkeypatch.setattr(checks, "find_spec", missing)
     assert main(["apply", *VERBS["apply"], "--workers", "2"]) == 2
     assert 'pip install ".[workers]"' in capsys.readouterr().err
 
@@ -194,6 +196,7 @@ def one_is_killed(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.float32
+@pytest.mark.filterwarnings("always::UserWarning")
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
 def test_a_killed_worker_changes_nothing(folder, one_is_killed, capsys):
     alone = {verb: run(capsys, verb) for verb in VERBS}
@@ -204,5 +207,6 @@ def test_a_killed_worker_changes_nothing(folder, one_is_killed, capsys):
 
 @pytest.mark.slow
 @pytest.mark.float32
+@pytest.mark.filterwarnings("always::UserWarning")
 def test_a_number_starts_processes(folder, capsys):
     assert run(capsys, "encode", "--workers", "2") == run(capsys, "encode")
