@@ -62,7 +62,7 @@ def test_it_learns_from_few_photographs():
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"image_shape": (None, None, 3)}, "`image_shape` must be a fixed size"),
+        ({"image_shape": (None, None, 3)}, "`image_shape` must be .*, a fixed size"),
         ({"image_shape": (8, 8)}, "`image_shape` must be"),
         ({"latent_dim": 0}, "`latent_dim` must be"),
         ({"filters": ()}, "`filters` must not be empty"),

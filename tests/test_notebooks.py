@@ -218,6 +218,16 @@ def claims(notebook, path):
     return marks + silent + ([] if len(claiming) >= 3 else [f"{len(claiming)} claims"])
 
 
+def alternative_texts(notebook, path):
+    """A cell that shows a figure says in its metadata, `alt`, what can be seen."""
+    figures = [
+        cell
+        for cell in notebook.cells
+        if any("image/png" in out.get("data", {}) for out in cell.get("outputs", []))
+    ]
+    return [cell.source for cell in figures if len(cell.metadata.get("alt", "")) < 20]
+
+
 def links(notebook, path):
     """Every local link leads to a file: notebooks, solutions, pictures."""
     targets = re.findall(r"\]\(<?([^)\s>]+)", _prose(notebook))
@@ -234,6 +244,7 @@ EVERYWHERE = [
     install,
     run_modes,
     finished_runs,
+    alternative_texts,
     links,
 ]
 IN_NOTEBOOKS = [size, short_cells, opening, skeleton, exercises, claims]

@@ -653,7 +653,7 @@ def test_apply_skips_what_is_broken(finished, pictures, capsys, tmp_path):
         command = ["apply", str(finished.run), str(pictures), "out", "--json"]
         assert main(command) == 1
     printed = capsys.readouterr()
-    assert "\nconvae: Skipped 1 of 13 files in '" in printed.err
+    assert printed.err.startswith("convae: Skipped 1 of 13 files in '")
     summary = json.loads(printed.out.splitlines()[-1])
     assert len(summary["written"]) == 12
     assert [*summary["skipped"]] == [str(pictures / "broken.png")]

@@ -92,9 +92,8 @@ def test_the_weights_come_from_the_seed():
 
 @pytest.mark.parametrize("name", ["units", "blocks", "epochs", "batch_size", "steps"])
 def test_sizes_are_positive_ints(name):
-    with pytest.raises(
-        ValueError, match=f"`{name}` must be a positive int. Received: 0"
-    ):
+    expected = "an int from 1 to 200" if name == "steps" else "a positive int"
+    with pytest.raises(ValueError, match=f"`{name}` must be {expected}. Received: 0"):
         FlowSampler(**{name: 0})
 
 
@@ -113,7 +112,7 @@ def test_the_learning_rate_is_positive(rate):
 def test_what_is_refused_before_any_training():
     with pytest.raises(ValueError, match="`steps` must be an int from 1 to 200"):
         FlowSampler(steps=201)
-    with pytest.raises(ValueError, match="`seed` must be an int of 0 or more"):
+    with pytest.raises(ValueError, match="`seed` must be an int of at least 0"):
         FlowSampler(seed=None)
     convolutional = conv_autoencoder("keras")
     with pytest.raises(ValueError, match=r"a dense code. Received: .*\(14, 14, 8\)"):
