@@ -85,8 +85,9 @@ def _client(distributed, address):
     options = {"address": address}
     if str(address).isdecimal():
         options = {"n_workers": int(address), "threads_per_worker": 1}
-        # What goes wrong with a task is raised here.
-        options |= {"dashboard_address": None, "silence_logs": "CRITICAL"}
+        # Any free port: another cluster may have Dask's usual one. What goes wrong
+        # with a task is raised here.
+        options |= {"dashboard_address": "127.0.0.1:0", "silence_logs": "CRITICAL"}
     message = "`workers` must be a number, or the address of a Dask scheduler with "
     message += f"workers, like tcp://host:8786. Received: {address}"
     with contextlib.ExitStack() as stack:
