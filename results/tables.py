@@ -180,7 +180,7 @@ def speeds(folder):
     """
     measured = read_json(folder / "benchmarks.json")
     rows = [["", "images/s in training", "peak memory, MB", "start, s"]]
-    for name, row in measured["rivals"].items():
+    for name, row in measured["networks"].items():
         low, high = (f"{speed:,}" for speed in row["training_range"])
         training = f"{row['training']:,} ({low} to {high})"
         rest = row["peak_megabytes"], row["seconds_before_training"]
