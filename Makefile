@@ -140,6 +140,7 @@ bench: .venv/$(STAMP)  ## how fast networks train, and why (results/benchmarks.j
 	.venv/bin/python benchmarks/tricks.py
 	.venv/bin/python benchmarks/ceilings.py
 	.venv/bin/python benchmarks/files.py
+	.venv/bin/python benchmarks/exported.py
 
 # Side by side, but for notebook 13, which measures time; then all are compared. A
 # notebook that is done is not executed again, so the same command resumes.

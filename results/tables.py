@@ -176,7 +176,8 @@ def speeds(folder):
         folder: `Path`, holding `benchmarks.json`.
 
     Returns:
-        str, a Markdown table, and a line for each race to a printed recipe's loss.
+        str, a Markdown table, a line for each race to a printed recipe's loss, and
+        a table of the exported reference model.
     """
     measured = read_json(folder / "benchmarks.json")
     rows = [["", "images/s in training", "peak memory, MB", "start, s"]]
@@ -192,6 +193,15 @@ def speeds(folder):
         seeds = f"{race['reached']} of {len(race['losses'])} seeds"
         printed = f"{race['printed_epochs']} epochs take {race['printed_seconds']:.0f}"
         lines.append(f"{ours} ({seeds}). Its {printed} s.")
+    if "exported" in measured:
+        rows = [
+            ["exported reference model", "images/s, one by one", "in batches of 128"]
+        ]
+        for name, row in measured["exported"]["rows"].items():
+            rows.append(
+                [name, *(f"{row[key][0]:,}" for key in ("batch_1", "batch_128"))]
+            )
+        lines.append(markdown_table(rows))
     return "\n\n".join(lines)
 
 
