@@ -130,6 +130,7 @@ def _plain_ticks(axis, whole):
 
 def _name_ends(axis, gap=0.065):
     """Writes each line's label beside its end, moved apart where they would touch."""
+    axis.autoscale_view()  # matplotlib would do it only as it draws
     to_axes = axis.transData + axis.transAxes.inverted()
     ends = [line.get_xydata()[np.isfinite(line.get_ydata())][-1] for line in axis.lines]
     heights = [float(to_axes.transform(end)[1]) for end in ends]
