@@ -214,15 +214,16 @@ def winner(ours, baseline, better):
     """Compares two results.
 
     Args:
-        ours, baseline: dicts with `mean` and `std`.
+        ours, baseline: dicts with `mean`, `std` and `tolerance`.
         better: `"higher"` or `"lower"`.
 
     Returns:
         `"ours"` or `"baseline"`; `"tie"` if the means differ by less than the
-        sum of their standard deviations.
+        sum of their standard deviations, or than another run of either may.
     """
     difference = ours["mean"] - baseline["mean"]
-    if abs(difference) < ours["std"] + baseline["std"]:
+    spread = ours["std"] + baseline["std"]
+    if abs(difference) < max(spread, ours["tolerance"], baseline["tolerance"]):
         return "tie"
     return "ours" if (difference > 0) == (better == "higher") else "baseline"
 
