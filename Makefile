@@ -23,7 +23,7 @@ export TF_CPP_MIN_LOG_LEVEL
 # `make test` runs its jobs side by side, the longest first.
 PROCESSES ?= 2
 PARALLEL = -n $(PROCESSES) --dist worksteal
-JOBS = notebooks-half module module-jax notebooks exercises module-half style
+JOBS = notebooks-half module module-jax notebooks exercises browser module-half style
 TESTS = test test-half check test-oldest test-torch
 $(TESTS): export TF_NUM_INTRAOP_THREADS = 1
 $(TESTS): export TF_NUM_INTEROP_THREADS = 1
@@ -63,6 +63,8 @@ style: .venv/$(STAMP)
 	.venv/bin/lint-imports --no-cache
 	.venv/bin/deptry .
 
+# The browser has a job of its own.
+module: export CONVAE_BROWSER =
 module: .venv/$(STAMP)
 	.venv/bin/pytest
 
@@ -115,7 +117,7 @@ audit: .venv-tools/$(STAMP)  ## known vulnerabilities and licences of all instal
 	.venv-tools/bin/python tools/audit.py .venv/bin/python
 
 # Needs Chromium, and says so where there is none. Screenshots: build/browser.
-browser: export CONVAE_BROWSER ?= 1
+browser: export CONVAE_BROWSER := $(or $(CONVAE_BROWSER),1)
 browser: .venv/$(STAMP)  ## the page, and notebooks in JupyterLab, in a real browser
 	.venv/bin/pytest tests/browser
 
@@ -138,6 +140,7 @@ bench: .venv/$(STAMP)  ## how fast networks train, and why (results/benchmarks.j
 	.venv/bin/python benchmarks/tricks.py
 	.venv/bin/python benchmarks/ceilings.py
 	.venv/bin/python benchmarks/files.py
+	.venv/bin/python benchmarks/exported.py
 
 # Side by side, but for notebook 13, which measures time; then all are compared. A
 # notebook that is done is not executed again, so the same command resumes.

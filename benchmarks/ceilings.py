@@ -20,8 +20,8 @@ import math
 import sys
 
 import numpy as np
+from networks import BATCH_SIZE
 from processes import RESULTS, alternate, conditions, record, watch
-from rivals import BATCH_SIZE
 
 NETWORKS = {
     "Keras preset, plain layers": ("keras", {"fused": False}),

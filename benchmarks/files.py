@@ -59,7 +59,7 @@ def compressed(source, target):
     return convae("compress", run, source, target)
 
 
-RIVALS = {
+TOOLS = {
     "denoise: convae apply": ("png", lambda *f: convae("apply", "denoiser", *f)),
     "denoise: OpenCV, non-local means": ("png", opencv),
     "enlarge: convae apply": ("png", lambda *f: convae("apply", "enlarger_x2", *f)),
@@ -82,8 +82,8 @@ def main():
         return write_photograph(arguments.write, arguments.side)
     if arguments.worker:
         name, source, target = arguments.worker
-        return RIVALS[name][1](source, target)
-    names = [n for n in RIVALS if any(text in n for text in arguments.only)]
+        return TOOLS[name][1](source, target)
+    names = [n for n in TOOLS if any(text in n for text in arguments.only)]
     sides = {name: both_sides(name, arguments.side) for name in names}
     turns = {name: [] for name in names}
     with tempfile.TemporaryDirectory() as place:
@@ -98,7 +98,7 @@ def main():
                     continue
                 turns[name].append(pair)
     report = {name: summary(pairs, sides[name]) for name, pairs in turns.items()}
-    entry = {"rounds": arguments.rounds, **conditions(), "rivals": report}
+    entry = {"rounds": arguments.rounds, **conditions(), "tools": report}
     record(arguments.out, {"files": entry})
     print(table(report))
     return 0
@@ -128,7 +128,7 @@ def write_photograph(path, side):
 
 def run(name, place, side):
     """Seconds and peak memory of one program with one file."""
-    source, target = place / f"{side}.png", place / f"result.{RIVALS[name][0]}"
+    source, target = place / f"{side}.png", place / f"result.{TOOLS[name][0]}"
     target.unlink(missing_ok=True)
     if name.startswith("denoise"):
         source = Path(f"{source}.noisy.png")

@@ -7,7 +7,7 @@ inputs `(n, height, width, channels)`, a kernel `(3, 3, channels, filters)` and 
 
 import numpy as np
 import tensorflow as tf
-from rivals import BATCH_SIZE
+from networks import BATCH_SIZE
 
 
 def conv_relu_pool(x, kernel, bias):

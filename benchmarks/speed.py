@@ -14,8 +14,8 @@ import argparse
 import sys
 
 import numpy as np
+from networks import BATCH_SIZE, NETWORKS
 from processes import RESULTS, conditions, record, watch
-from rivals import BATCH_SIZE, RIVALS
 
 SIZES = {1: 300, 128: 20_000, 1000: 20_000}  # images to reconstruct, by batch size
 
@@ -31,9 +31,9 @@ def main():
     arguments = parser.parse_args()
     if arguments.worker:
         return work(arguments)
-    names = [n for n in RIVALS if any(text in n for text in arguments.only)]
+    names = [n for n in NETWORKS if any(text in n for text in arguments.only)]
     if not names:
-        parser.error(f"--only matches none of {[*RIVALS]}")
+        parser.error(f"--only matches none of {[*NETWORKS]}")
     turns = {name: [] for name in names}
     for _ in range(arguments.rounds):
         for name in names:
@@ -48,7 +48,7 @@ def main():
             print(f"{name:24s} {speeds} images/s", flush=True)
     report = {name: summary(found) for name, found in turns.items()}
     sizes = {key: vars(arguments)[key] for key in ("rounds", "epochs", "images")}
-    found = {"batch_size": BATCH_SIZE, **conditions(), "rivals": report}
+    found = {"batch_size": BATCH_SIZE, **conditions(), "networks": report}
     record(arguments.out, {**sizes, **found})
     print(table(report))
     return 0
@@ -56,7 +56,7 @@ def main():
 
 def work(arguments):
     """Trains and reconstructs; prints a line at the end of each part."""
-    train, predict = RIVALS[arguments.worker]()
+    train, predict = NETWORKS[arguments.worker]()
     x = digits(arguments.images)
     train(x, 1 + arguments.epochs)
     for size, count in SIZES.items():

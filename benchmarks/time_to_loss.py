@@ -16,8 +16,8 @@ import sys
 from dataclasses import dataclass
 
 import numpy as np
+from networks import BATCH_SIZE, NETWORKS
 from processes import RESULTS, conditions, record, watch
-from rivals import BATCH_SIZE, RIVALS
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def work(name, seed, arguments):
 
     recipe, images = RECIPES[name], load_images(arguments.data)
     if seed == "printed":
-        printed, x = RIVALS[recipe.code]()[0], to_float(images.x_train)
+        printed, x = NETWORKS[recipe.code]()[0], to_float(images.x_train)
         print("begin", flush=True)
         printed(x, 1 + arguments.epochs)
         return 0

@@ -19,9 +19,9 @@ import sys
 import numpy as np
 import tensorflow as tf
 from ceilings import training_step
+from networks import BATCH_SIZE
 from pieces import PIECES, forward_and_backward
 from processes import RESULTS, alternate, conditions, record, watch
-from rivals import BATCH_SIZE
 
 from convae_keras import conv_autoencoder, load_images, make_pipeline
 from convae_keras.pipelines import to_float

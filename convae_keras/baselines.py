@@ -250,9 +250,14 @@ def enlarge(x, scale, method="bicubic"):
 CODECS = {
     "JPEG": {"format": "JPEG", "optimize": True},
     "WebP": {"format": "WEBP", "method": 6},
+    "AVIF": {"format": "AVIF", "speed": 4, "autotiling": False, "max_threads": 1},
     "PNG": {"format": "PNG", "optimize": True},
     "WebP lossless": {"format": "WEBP", "method": 6, "lossless": True, "quality": 100},
 }
+
+Image.init()
+if "AVIF" not in Image.SAVE:  # before Pillow 11.3, and where it was built without
+    del CODECS["AVIF"]
 
 
 def image_codec(x, name="WebP", quality=0):
@@ -260,8 +265,8 @@ def image_codec(x, name="WebP", quality=0):
 
     Args:
         x: uint8 `(n, height, width, channels)`, 1 or 3 channels.
-        name: `"JPEG"` or `"WebP"`, which are lossy; `"PNG"` or
-            `"WebP lossless"`.
+        name: `"JPEG"`, `"WebP"` or `"AVIF"`, which are lossy; `"PNG"` or
+            `"WebP lossless"`. AVIF needs Pillow 11.3 or later.
         quality: int from 0 to 100, for the lossy codecs.
 
     Returns:
@@ -269,11 +274,13 @@ def image_codec(x, name="WebP", quality=0):
         sizes in bytes.
 
     Raises:
-        ValueError: for an unknown `name`.
+        ValueError: for a `name` that is unknown, or that this Pillow cannot write.
     """
     require(name in CODECS, f"`name` must be in {[*CODECS]}. Received: {name!r}")
     options = {"quality": quality} | CODECS[name]
     mode = "RGB" if x.shape[3] == 3 else "L"
+    if (name, mode) == ("AVIF", "L"):
+        options["subsampling"] = "4:0:0"  # no color channels, which would take bytes
     files = [io.BytesIO() for _ in x]
     for file, pixels in zip(files, x, strict=True):
         Image.fromarray(pixels[..., 0] if mode == "L" else pixels).save(file, **options)

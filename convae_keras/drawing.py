@@ -18,9 +18,11 @@ KINDS = {
     "Input": GRAY,
     "Pool": COLORS[1],
     "Up": COLORS[2],
+    "DepthToSpace": COLORS[2],
     "Transpose": COLORS[2],
     "Conv": COLORS[0],
     "Dense": COLORS[3],
+    "EntropyBottleneck": COLORS[5],
     "Add": COLORS[4],
     "Concatenate": COLORS[4],
 }
@@ -135,7 +137,7 @@ def _words(layer):
     activation = getattr(getattr(layer, "activation", None), "__name__", "linear")
     details = [size, "" if activation == "linear" else activation]
     name = type(layer).__name__.removesuffix("Layer")
-    name = re.sub(r"(?<=[a-z]{4})(Conv|Pool)", r"\n\1", name)
+    name = re.sub(r"(?<=[a-z]{4})(Conv|Pool|Bottleneck)", r"\n\1", name)
     return "\n".join([name, *filter(None, details)])
 
 

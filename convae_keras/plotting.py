@@ -117,7 +117,7 @@ def _plain_ticks(axis, whole):
     scales = (axis.xaxis, axis.get_xscale()), (axis.yaxis, axis.get_yscale())
     for each in (each for each, scale in scales if scale == "log"):
         low, high = each.get_view_interval()
-        few = high / low < 20  # so few powers of ten that those between are named
+        few = high / low < 300  # so few powers of ten that 2 and 5 are named, too
         each.set_major_formatter("{x:g}")
         each.set_minor_locator(LogLocator(subs=(2, 5)))
         each.set_minor_formatter("{x:g}" if few else NullFormatter())
@@ -130,6 +130,7 @@ def _plain_ticks(axis, whole):
 
 def _name_ends(axis, gap=0.065):
     """Writes each line's label beside its end, moved apart where they would touch."""
+    axis.autoscale_view()  # matplotlib would do it only as it draws
     to_axes = axis.transData + axis.transAxes.inverted()
     ends = [line.get_xydata()[np.isfinite(line.get_ydata())][-1] for line in axis.lines]
     heights = [float(to_axes.transform(end)[1]) for end in ends]

@@ -68,6 +68,7 @@ def execute(path, folder, on_cell=None):
         notebook,
         timeout=None,
         kernel_name="python3",
+        coalesce_streams=True,
         resources={"metadata": {"path": str(folder)}},
         on_cell_executed=lambda **_: on_cell and on_cell(),
     )

@@ -176,11 +176,12 @@ def speeds(folder):
         folder: `Path`, holding `benchmarks.json`.
 
     Returns:
-        str, a Markdown table, and a line for each race to a printed recipe's loss.
+        str, a Markdown table, a line for each race to a printed recipe's loss, and
+        a table of the exported reference model.
     """
     measured = read_json(folder / "benchmarks.json")
     rows = [["", "images/s in training", "peak memory, MB", "start, s"]]
-    for name, row in measured["rivals"].items():
+    for name, row in measured["networks"].items():
         low, high = (f"{speed:,}" for speed in row["training_range"])
         training = f"{row['training']:,} ({low} to {high})"
         rest = row["peak_megabytes"], row["seconds_before_training"]
@@ -192,6 +193,15 @@ def speeds(folder):
         seeds = f"{race['reached']} of {len(race['losses'])} seeds"
         printed = f"{race['printed_epochs']} epochs take {race['printed_seconds']:.0f}"
         lines.append(f"{ours} ({seeds}). Its {printed} s.")
+    if "exported" in measured:
+        rows = [
+            ["exported reference model", "images/s, one by one", "in batches of 128"]
+        ]
+        for name, row in measured["exported"]["rows"].items():
+            rows.append(
+                [name, *(f"{row[key][0]:,}" for key in ("batch_1", "batch_128"))]
+            )
+        lines.append(markdown_table(rows))
     return "\n\n".join(lines)
 
 
@@ -204,15 +214,16 @@ def winner(ours, baseline, better):
     """Compares two results.
 
     Args:
-        ours, baseline: dicts with `mean` and `std`.
+        ours, baseline: dicts with `mean`, `std` and `tolerance`.
         better: `"higher"` or `"lower"`.
 
     Returns:
         `"ours"` or `"baseline"`; `"tie"` if the means differ by less than the
-        sum of their standard deviations.
+        sum of their standard deviations, or than another run of either may.
     """
     difference = ours["mean"] - baseline["mean"]
-    if abs(difference) < ours["std"] + baseline["std"]:
+    spread = ours["std"] + baseline["std"]
+    if abs(difference) < max(spread, ours["tolerance"], baseline["tolerance"]):
         return "tie"
     return "ours" if (difference > 0) == (better == "higher") else "baseline"
 

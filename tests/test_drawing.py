@@ -4,7 +4,7 @@ import keras
 import pytest
 from matplotlib.figure import Figure
 
-from convae_keras import block_autoencoder, conv_autoencoder
+from convae_keras import block_autoencoder, conv_autoencoder, conv_codec
 from convae_keras.drawing import draw_network
 from convae_keras.restorers import restorer
 
@@ -68,3 +68,10 @@ def test_a_code_that_is_reshaped_is_drawn_as_maps():
 def test_an_open_size_must_be_given():
     with pytest.raises(ValueError, match="`input_shape` must be given.*None"):
         draw_network(restorer((None, None, 1), filters=(4, 8)))
+
+
+def test_a_codec_rounds_and_enlarges_by_rearranging_channels():
+    names = [text.replace("\n", "") for text in texts(draw_network(conv_codec()))]
+    assert names.count("EntropyBottleneck") == 1
+    assert names.count("DepthToSpace") == 2
+    assert names.count("IntegerConv2D") == 4

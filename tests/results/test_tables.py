@@ -80,8 +80,15 @@ def test_a_headline_that_is_not_recorded(folder):
     ],
 )
 def test_winner(ours, baseline, better, wins):
-    ours, baseline = {"mean": ours, "std": 0.1}, {"mean": baseline, "std": 0.2}
+    ours = {"mean": ours, "std": 0.1, "tolerance": 0.05}
+    baseline = {"mean": baseline, "std": 0.2, "tolerance": 0.1}
     assert tables.winner(ours, baseline, better) == wins
+
+
+def test_one_run_each_is_a_tie_within_the_tolerance():
+    ours = {"mean": 0.991, "std": 0.0, "tolerance": 0.002}
+    assert tables.winner(ours, ours | {"mean": 0.990}, "higher") == "tie"
+    assert tables.winner(ours, ours | {"mean": 0.980}, "higher") == "ours"
 
 
 def test_a_table_is_replaced():

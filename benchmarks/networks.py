@@ -117,7 +117,7 @@ def ours(preset, loss):
     return epochs, _predict(autoencoder)
 
 
-RIVALS = {
+NETWORKS = {
     "printed Keras code": printed_keras,
     "printed PyTorch code": printed_pytorch,
     "keras.io example": keras_io,
