@@ -59,8 +59,12 @@ def test_the_model_is_saved_whole(sampler, tmp_path):
     sampler.model.save(tmp_path / "sampler.keras")
     inputs = [np.ones((3, 2), "float32"), np.array([0, 1, 1])]
     expected = sampler.model.predict(inputs, verbose=0)
-    found = load_model(tmp_path / "sampler.keras").predict(inputs, verbose=0)
-    np.testing.assert_array_equal(found, expected)
+    loaded = load_model(tmp_path / "sampler.keras")
+    pairs = zip(loaded.get_weights(), sampler.model.get_weights(), strict=True)
+    assert all(np.array_equal(*pair) for pair in pairs)
+    # Another copy of a model may add up in another order: the last digit may differ.
+    found = loaded.predict(inputs, verbose=0)
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 def test_codes_without_labels_fewer_than_their_elements():
