@@ -44,6 +44,8 @@ def test_the_weights_come_from_the_seed(tmp_path):
     x = np.random.default_rng(0).random((2, 8, 8, 1), "float32")
     y = model.predict(x, verbose=0)
     for equal in (same, load_model(tmp_path / "model.keras")):
+        pairs = zip(equal.get_weights(), model.get_weights(), strict=True)
+        assert all(np.array_equal(*pair) for pair in pairs)
         np.testing.assert_allclose(equal.predict(x, verbose=0), y, rtol=1e-5)
     assert (other.predict(x, verbose=0) != y).any()
 

@@ -64,6 +64,8 @@ def test_it_is_an_autoencoder_that_is_saved(tmp_path):
     assert model.encoder.output_shape == model.decoder.input_shape == (None, 4)
     model.save(tmp_path / "model.keras")
     loaded = load_model(tmp_path / "model.keras")
+    pairs = zip(loaded.get_weights(), model.get_weights(), strict=True)
+    assert all(np.array_equal(*pair) for pair in pairs)
     expected = model.predict_on_batch(x)
     np.testing.assert_allclose(loaded.predict_on_batch(x), expected, rtol=1e-5)
     assert loaded.encoder.get_layer("code").weight == pytest.approx(1 / 784)
