@@ -278,7 +278,7 @@ STILL_WARP = {"rotation": 0, "scale": (1.0, 1.0), "shear": 0, "shift": 0, "stdde
 
 
 def moments(**options):
-    """Centres and covariances, in pixels, of 200 warped blobs, tall and narrow."""
+    """Centers and covariances, in pixels, of 200 warped blobs, tall and narrow."""
     down, across = np.mgrid[:61, :81] - np.array([30, 40]).reshape(2, 1, 1)
     blob = np.exp(-(down**2) / (2 * 8**2) - across**2 / (2 * 3**2)).astype("float32")
     x = np.repeat(blob[np.newaxis, ..., np.newaxis], 200, axis=0)
@@ -286,9 +286,9 @@ def moments(**options):
     weights /= weights.sum(axis=(1, 2), keepdims=True)
     places = np.stack([down, across], axis=-1).reshape(-1, 2)
     weights = weights.reshape(200, -1)
-    centres = weights @ places
-    off = places - centres[:, np.newaxis]
-    return centres, np.einsum("np,npi,npj->nij", weights, off, off)
+    centers = weights @ places
+    off = places - centers[:, np.newaxis]
+    return centers, np.einsum("np,npi,npj->nij", weights, off, off)
 
 
 def assert_fills(values, low, high, margin=0.03):
@@ -303,16 +303,16 @@ def test_a_warp_of_nothing(pixels):
 
 
 def test_shifts():
-    centres, covariances = moments(shift=4.0)
-    for values in centres.T:
+    centers, covariances = moments(shift=4.0)
+    for values in centers.T:
         assert_fills(values, -4, 4)
-    assert abs(np.corrcoef(centres.T)[0, 1]) < 0.2
+    assert abs(np.corrcoef(centers.T)[0, 1]) < 0.2
     np.testing.assert_allclose(covariances[:, 0, 0], 64, rtol=0.02)
 
 
 def test_rotations():
-    centres, covariances = moments(rotation=30.0)
-    assert np.abs(centres).max() < 0.05  # about the centre
+    centers, covariances = moments(rotation=30.0)
+    assert np.abs(centers).max() < 0.05  # about the center
     tilt = 2 * covariances[:, 0, 1], covariances[:, 0, 0] - covariances[:, 1, 1]
     assert_fills(np.degrees(np.arctan2(*tilt)) / 2, -30, 30)
 

@@ -176,7 +176,7 @@ def finished_runs(notebook, path):
 
 
 def opening(notebook, path):
-    """Title, Colab badge, runtime, and the neighbours' links, in the first cell."""
+    """Title, Colab badge, runtime, and the neighbors' links, in the first cell."""
     first = notebook.cells[0].source
     name = re.escape(path.name)
     wanted = {
@@ -186,8 +186,8 @@ def opening(notebook, path):
     }
     course = sorted(path.parent.glob("[0-9][0-9]*.ipynb"))
     here = course.index(path)
-    neighbours = course[max(here - 1, 0) : here] + course[here + 1 : here + 2]
-    wanted |= {other.name: f"]({other.name})" in first for other in neighbours}
+    neighbors = course[max(here - 1, 0) : here] + course[here + 1 : here + 2]
+    wanted |= {other.name: f"]({other.name})" in first for other in neighbors}
     return [name for name, found in wanted.items() if not found]
 
 

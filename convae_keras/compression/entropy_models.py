@@ -111,11 +111,11 @@ def count_codes(codes, groups, symbols):
 
 
 # Bin edges of contexts for drawings: of the reconstructed pixel and the mean of its
-# neighbours; of the neighbours' range.
+# neighbors; of the neighbors' range.
 GRAYS = np.array([1, 16, 48, 96, 160, 208, 240, 254])
 DRAWING_RANGES = np.array([16, 128])
 
-# For photographs: of the reconstructed pixel less the mean of its neighbours; of
+# For photographs: of the reconstructed pixel less the mean of its neighbors; of
 # their range.
 OFFSETS = np.array([-24, -10, -4, -1, 2, 5, 11, 25])
 PHOTOGRAPH_RANGES = np.array([1, 3, 6, 10, 16, 26, 42, 70])
@@ -126,12 +126,12 @@ PHOTOGRAPH_CONTEXTS = (len(OFFSETS) + 1) * (len(PHOTOGRAPH_RANGES) + 1)
 CONTEXTS = max(DRAWING_CONTEXTS, PHOTOGRAPH_CONTEXTS)
 
 # In a square of 2 x 2 pixels of which the first is known, the order of the others,
-# each with the offsets of its neighbours that are known by then.
+# each with the offsets of its neighbors that are known by then.
 DIAGONAL = ((-1, -1), (-1, 1), (1, -1), (1, 1))
 STRAIGHT = ((0, -1), (0, 1), (-1, 0), (1, 0))
 KINDS = (((1, 1), DIAGONAL), ((0, 1), STRAIGHT), ((1, 0), STRAIGHT))
 
-# Distances between neighbours at which each kind has a table of its own. All coarser
+# Distances between neighbors at which each kind has a table of its own. All coarser
 # passes, which have few pixels, share table 0.
 FINE_STEPS = (1, 2, 4)
 TABLES = 1 + len(FINE_STEPS) * len(KINDS)
@@ -144,28 +144,28 @@ def passes(height, width):
         height, width: ints.
 
     Yields:
-        `(table, step, rows, columns, neighbours)`: int below `TABLES`; int,
-        distance between neighbours in pixels; slices of the pass's pixels;
-        offsets of the neighbours, in steps.
+        `(table, step, rows, columns, neighbors)`: int below `TABLES`; int,
+        distance between neighbors in pixels; slices of the pass's pixels;
+        offsets of the neighbors, in steps.
     """
     step = 1 << (max(height, width) - 1).bit_length()
     yield 0, step, slice(0, None, step), slice(0, None, step), ()
     while step > 1:
         step //= 2
-        for kind, ((top, left), neighbours) in enumerate(KINDS):
+        for kind, ((top, left), neighbors) in enumerate(KINDS):
             table = 0
             if step in FINE_STEPS:
                 table = 1 + FINE_STEPS.index(step) * len(KINDS) + kind
             rows, columns = (slice(at * step, None, 2 * step) for at in (top, left))
-            yield table, step, rows, columns, neighbours
+            yield table, step, rows, columns, neighbors
 
 
 @dataclass(frozen=True)
 class PixelTables:
-    """A model of pixels, given their neighbours and a lossy reconstruction.
+    """A model of pixels, given their neighbors and a lossy reconstruction.
 
     The pixels are coded in passes from coarse to fine. The context of a pixel is
-    computed from its neighbours in the passes before, and from the
+    computed from its neighbors in the passes before, and from the
     reconstruction.
 
     Args:
@@ -247,11 +247,11 @@ def _contexts(known, reconstruction, mode):
     fills the pixels of each pass into `known` before it asks for the next.
     """
     _, height, width = known.shape
-    for table, step, rows, columns, neighbours in passes(height, width):
+    for table, step, rows, columns, neighbors in passes(height, width):
         index = slice(None), rows, columns
         rows, columns = np.arange(height)[rows], np.arange(width)[columns]
         around = []
-        for down, right in neighbours:
+        for down, right in neighbors:
             moved = known[:, _shift(rows, down * step, height)]
             moved = moved[:, :, _shift(columns, right * step, width)]
             around.append(moved.astype("int64"))

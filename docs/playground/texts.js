@@ -10,7 +10,7 @@ export const TEXTS = {
     ready: "Ready. A picture took, in milliseconds:",
     draw: "Draw, and see it encoded",
     pad: "Draw here, with a mouse, a pen or a finger.",
-    input: "Your digit, scaled and centred: 784 pixels",
+    input: "Your digit, scaled and centered: 784 pixels",
     code: "Its code: 32 numbers",
     reconstruction: "Reconstructed from them; MSE",
     clear: "Clear",

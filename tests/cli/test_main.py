@@ -59,11 +59,11 @@ def no_long_work(monkeypatch):
     monkeypatch.setattr(keras.Model, "predict", refuse)
 
 
-@pytest.fixture(params=["flat", "labelled"])
+@pytest.fixture(params=["flat", "labeled"])
 def pictures(request, digits, tmp_path):
     """A folder of 12 digits as PNG, in one folder or by label."""
     for i in range(12):
-        label = f"digit {digits.y_train[i] % 2}" if request.param == "labelled" else ""
+        label = f"digit {digits.y_train[i] % 2}" if request.param == "labeled" else ""
         path = tmp_path / "pictures" / label / f"{i}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(digits.x_train[i, ..., 0]).save(path)
