@@ -142,7 +142,7 @@ DENOISERS = {
 }
 
 
-def classical_denoiser(name, noisy, clean):
+def classical_denoiser(name, noisy, clean, correct=False):
     """Tunes a classical denoiser on validation images.
 
     The strength with the highest mean PSNR is chosen. The last three methods
@@ -153,6 +153,9 @@ def classical_denoiser(name, noisy, clean):
             `"non-local means"`, `"wavelet"` or `"total variation"`.
         noisy: float `(n, height, width, channels)`, noisy validation images.
         clean: float, the same images without noise.
+        correct: bool, whether a straight line from the method's answers to the
+            clean images, fitted for each strength, follows. It takes out a bias,
+            such as that of clipped noise.
 
     Returns:
         A function from noisy images, float, to denoised images, float32 in
@@ -171,16 +174,23 @@ def classical_denoiser(name, noisy, clean):
     denoise_one, strengths = DENOISERS[name]
     sigma = float(np.std(noisy - clean))
 
-    def denoise(x, strength):
+    def denoise(x, strength, line=(1, 0)):
         jobs = (delayed(denoise_one)(image, strength, sigma) for image in x)
         images = Parallel(n_jobs=-1, prefer="threads", batch_size=32)(jobs)
-        return np.clip(images, 0, 1).reshape(x.shape).astype("float32")
+        images = np.reshape(images, x.shape).clip(0, 1)
+        return np.polyval(line, images).clip(0, 1).astype("float32")
 
-    values = [psnr(clean, denoise(noisy, strength)).mean() for strength in strengths]
-    best = strengths[int(np.argmax(values))]
+    lines, values = {}, {}
+    for strength in strengths:
+        y, line = denoise(noisy, strength), (1, 0)
+        if correct and y.std() > 0:
+            line = np.polyfit(y.ravel(), clean.ravel(), 1)
+        lines[strength] = line
+        values[strength] = psnr(clean, np.polyval(line, y).clip(0, 1)).mean()
+    best = max(values, key=values.get)
 
     def denoise_best(x):
-        return denoise(x, best)
+        return denoise(x, best, lines[best])
 
     denoise_best.strength = best
     return denoise_best

@@ -200,6 +200,28 @@ def test_denoisers_of_color_images(name):
     np.testing.assert_allclose(means, [0.7, 0.5, 0.3], atol=0.05)
 
 
+@pytest.mark.parametrize("name", DENOISERS)
+def test_a_line_takes_out_the_bias_of_clipped_noise(name, digits):
+    clean, noise = to_float(digits.x_val[:24]), GaussianNoise(0.5)
+    noisy = noise(clean, seed=1)
+    plain, corrected = (
+        classical_denoiser(name, noisy[:16], clean[:16], correct)(noisy[16:])
+        for correct in (False, True)
+    )
+    clean = clean[16:]
+    assert psnr(clean, corrected).mean() > psnr(clean, plain).mean() + 0.3
+    black = clean == 0
+    assert corrected[black].mean() < 0.7 * plain[black].mean()
+    assert corrected.dtype == "float32" and corrected.max() <= 1
+
+
+def test_no_line_through_one_gray():
+    """Answers that are all alike have no slope: they are left as they are."""
+    black = np.zeros((2, 8, 8, 1), "float32")
+    denoise = classical_denoiser("median filter", black, black, correct=True)
+    np.testing.assert_array_equal(denoise(black), black)
+
+
 def test_unknown_denoiser(noisy_digits):
     with pytest.raises(ValueError, match="`name` .*'bilateral'"):
         classical_denoiser("bilateral", *noisy_digits[0])
