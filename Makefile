@@ -51,7 +51,7 @@ run: .venv/$(STAMP)  ## train the reference model and show its results (DATA=mni
 check: .venv/$(STAMP) style  ## the quick checks: style, imports, most tests
 	.venv/bin/pytest $(PARALLEL) -m "not slow"
 
-test: .venv/$(STAMP)  ## every check: style, imports, tests on two backends and in half precision, notebooks
+test: .venv/$(STAMP)  ## style, imports, notebooks, the tests on two backends and in half precision
 	$(TOGETHER) $(JOBS)
 
 test-half: .venv/$(STAMP)  ## the tests and the notebooks in half precision
@@ -113,7 +113,7 @@ site: .venv-tools/$(STAMP)  ## the README, the course and the reference as a sit
 stamp:  ## write the address and version of pyproject.toml into badges, links and install cells
 	"$(PYTHON)" tools/stamp.py
 
-audit: .venv-tools/$(STAMP)  ## known vulnerabilities and licences of all installed packages
+audit: .venv-tools/$(STAMP)  ## known vulnerabilities and licenses of all installed packages
 	.venv-tools/bin/python tools/audit.py .venv/bin/python
 
 # Needs Chromium, and says so where there is none. Screenshots: build/browser.
@@ -128,7 +128,7 @@ students: .venv/$(STAMP)  ## copies of the notebooks without outputs, in build/s
 browser-course: .venv/$(STAMP)  ## every notebook as a lesson, in a real browser: more than an hour
 	CONVAE_BROWSER=course .venv/bin/pytest tests/browser/test_notebooks.py
 
-course-runs: .venv/$(STAMP)  ## train the finished runs that the notebooks load
+course-runs: .venv/$(STAMP)  ## train those of the finished runs in results/runs that are missing
 	.venv/bin/python results/course_runs.py
 
 time: .venv/$(STAMP)  ## the minutes that each notebook takes (MODE=check, lesson or full)
@@ -145,7 +145,7 @@ bench: .venv/$(STAMP)  ## how fast networks train, and why (results/benchmarks.j
 # Side by side, but for notebook 13, which measures time; then all are compared. A
 # notebook that is done is not executed again, so the same command resumes.
 NUMBERS = $(patsubst notebooks/%,%,$(basename $(wildcard notebooks/[01][0-9]_*.ipynb)))
-reproduce: .venv/$(STAMP)  ## compute every number of the results table again and compare
+reproduce: .venv/$(STAMP)  ## measure the recorded numbers again, in full runs of all notebooks, and compare
 	$(MAKE) --no-print-directory --keep-going --jobs $(PROCESSES) \
 		$(addprefix reproduce-,$(filter-out 13_%,$(NUMBERS)))
 	.venv/bin/python results/reproduce.py

@@ -85,13 +85,14 @@ def all_results(folder):
     Returns:
         str, a Markdown table.
     """
-    rows = [["notebook", "result", "mean", "±", "runs"]]
+    rows = [["notebook", "result", "mean", "±", "runs", "tolerance"]]
     for path in sorted(folder.glob("*.json")):
         # `benchmarks.json` has speeds, of another form.
         for key, metric in read_json(path).get("metrics", {}).items():
             mean, runs = f"{metric['mean']:.6g}", metric["runs"]
             std = f"{metric['std']:.1g}" if runs > 1 else ""
-            rows.append([path.stem, f"`{key}`", mean, std, str(runs)])
+            tolerance = f"{metric['tolerance']:g}"
+            rows.append([path.stem, f"`{key}`", mean, std, str(runs), tolerance])
     return markdown_table(rows)
 
 
@@ -160,7 +161,7 @@ def headlines(folder, language="en"):
     for row in _entries(folder / "table.toml", "row"):
         metrics = read_json(folder / f"{row['notebook']}.json")["metrics"]
         ours, baseline = metrics[row["ours"]], metrics[row["baseline"]]
-        mine, theirs = (_cell(each, row["decimals"]) for each in (ours, baseline))
+        mine, theirs = (_cell(each, row) for each in (ours, baseline))
         texts = [row[key] for key in ("task", "metric", "against")]
         task, metric, against = texts if language == "en" else row["zh"]
         metric, against = f"{metric} {ARROWS[row['better']]}", f"{against}: {theirs}"
@@ -176,7 +177,7 @@ def speeds(folder):
         folder: `Path`, holding `benchmarks.json`.
 
     Returns:
-        str, a Markdown table, a line for each race to a printed recipe's loss, and
+        str, a Markdown table, a paragraph for each race to a printed recipe's loss, and
         a table of the exported reference model.
     """
     measured = read_json(folder / "benchmarks.json")
@@ -188,11 +189,7 @@ def speeds(folder):
         rows.append([name, training, f"{rest[0]:,.0f}", f"{rest[1]:.1f}"])
     lines = [markdown_table(rows)]
     for name, race in measured.get("time_to_loss", {}).get("recipes", {}).items():
-        ours = f"The `{name}` preset has the test loss of the printed code after "
-        ours += f"{race['seconds']:.1f} s, compilation included"
-        seeds = f"{race['reached']} of {len(race['losses'])} seeds"
-        printed = f"{race['printed_epochs']} epochs take {race['printed_seconds']:.0f}"
-        lines.append(f"{ours} ({seeds}). Its {printed} s.")
+        lines.append(_race(name, race))
     if "exported" in measured:
         rows = [
             ["exported reference model", "images/s, one by one", "in batches of 128"]
@@ -205,9 +202,24 @@ def speeds(folder):
     return "\n\n".join(lines)
 
 
-def _cell(metric, decimals):
-    spread = f" ± {metric['std']:.1g}" if metric["runs"] > 1 else ""
-    return f"{metric['mean']:.{decimals}f}{spread}"
+def _race(name, race):
+    """Says in words how soon a preset has the loss of a printed recipe."""
+    settings = race["settings"]
+    plural = "" if settings["epochs"] == 1 else "s"
+    return (
+        f"With {settings['epochs']} epoch{plural}, batches of {settings['batch_size']} "
+        f"and a learning rate of {settings['learning_rate']:g}, the `{name}` preset "
+        f"has the test loss of the printed code after {race['seconds']:.1f} s, "
+        f"compilation included ({race['reached']} of {len(race['losses'])} seeds). The "
+        f"{race['printed_epochs']} epochs of the printed code would take "
+        f"{race['printed_seconds']:.0f} s, computed from its first epochs."
+    )
+
+
+def _cell(metric, row):
+    digits = row.get("deviation_digits", 1)
+    spread = f" ± {metric['std']:.{digits}g}" if metric["runs"] > 1 else ""
+    return f"{metric['mean']:.{row['decimals']}f}{spread}"
 
 
 def winner(ours, baseline, better):

@@ -35,9 +35,9 @@ def cells(table):
 
 def test_all_results(folder):
     assert cells(tables.all_results(folder)) == [
-        ["anomaly", "`auroc`", "0.9", "0.01", "3"],
-        ["training", "`bce`", "0.0612345", "0.01", "3"],
-        ["training", "`floor`", "0.05", "", "1"],
+        ["anomaly", "`auroc`", "0.9", "0.01", "3", "0.1"],
+        ["training", "`bce`", "0.0612345", "0.01", "3", "0.1"],
+        ["training", "`floor`", "0.05", "", "1", "0.1"],
     ]
 
 
@@ -83,6 +83,23 @@ def test_winner(ours, baseline, better, wins):
     ours = {"mean": ours, "std": 0.1, "tolerance": 0.05}
     baseline = {"mean": baseline, "std": 0.2, "tolerance": 0.1}
     assert tables.winner(ours, baseline, better) == wins
+
+
+def test_printed_numbers_give_the_same_verdict():
+    rows = tomllib.loads((tables.RESULTS / "table.toml").read_text("utf-8"))["row"]
+    for row in rows:
+        path = tables.RESULTS / f"{row['notebook']}.json"
+        metrics = json.loads(path.read_text("utf-8"))["metrics"]
+        pair = [metrics[row[key]] for key in ("ours", "baseline")]
+        printed = [as_printed(metric, row) for metric in pair]
+        better = row["better"]
+        assert tables.winner(*printed, better) == tables.winner(*pair, better), row
+
+
+def as_printed(metric, row):
+    """What a reader of the table knows; the tolerance is in results/README.md."""
+    mean, _, std = tables._cell(metric, row).partition(" ± ")
+    return metric | {"mean": float(mean), "std": float(std or 0)}
 
 
 def test_one_run_each_is_a_tie_within_the_tolerance():
