@@ -1,4 +1,4 @@
-"""Looks for known vulnerabilities and unsuitable licences in an environment.
+"""Looks for known vulnerabilities and unsuitable licenses in an environment.
 
     .venv-tools/bin/python tools/audit.py .venv/bin/python
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 OURS = "convae-keras"
 NOT_AUDITED = "NOT AUDITED for known vulnerabilities"
-# What any project may use, also a closed one: permissive licences, and those whose
+# What any project may use, also a closed one: permissive licenses, and those whose
 # copyleft ends at their own files or library.
 FAMILIES = r"""
     Apache | BSD | MIT\b | ISCL?\b | Zlib | Unlicense | CC0 | BSL-1\.0 | Public\ Domain
@@ -30,7 +30,7 @@ EXCEPTIONS = {
 
 def main(python):
     """Audits the environment of an interpreter, and prints what was found."""
-    lines = vulnerabilities(python) + licences(python)
+    lines = vulnerabilities(python) + licenses(python)
     print("\n".join(lines))
     return int(any(line.startswith("FOUND") for line in lines))
 
@@ -73,7 +73,7 @@ def _vulnerable(packages):
     return [*found, f"{audited} packages audited for known vulnerabilities"]
 
 
-def licences(python):
+def licenses(python):
     """Asks pip-licenses.
 
     Args:
@@ -93,7 +93,7 @@ def licences(python):
         licence = stated(package)
         if package["Name"] not in EXCEPTIONS and not suitable(licence):
             found.append(f"FOUND {package['Name']} {package['Version']}: {licence!r}")
-    return [*found, f"{len(packages)} packages audited for licences"]
+    return [*found, f"{len(packages)} packages audited for licenses"]
 
 
 def stated(package):
