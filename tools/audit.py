@@ -22,9 +22,9 @@ FAMILIES = r"""
     | PSF | Python\ Software\ Foundation | HPND | Historical\ Permission
     | LGPL | GNU\ Lesser | MPL | Mozilla\ Public
 """
-# Packages that may stay although their metadata name no such licence, and why.
+# Packages that may stay although their metadata name no such license, and why.
 EXCEPTIONS = {
-    "namex": "no entry for a licence; its file LICENSE is that of Apache, 2.0",
+    "namex": "no entry for a license; its file LICENSE is that of Apache, 2.0",
 }
 
 
@@ -80,7 +80,7 @@ def licenses(python):
         python: str, path of the environment's interpreter.
 
     Returns:
-        list of str: `FOUND …` for each licence that is not in `FAMILIES`, and a line
+        list of str: `FOUND …` for each license that is not in `FAMILIES`, and a line
         that counts the packages.
     """
     command = _tool("pip-licenses"), f"--python={python}", "--from=all", "--format=json"
@@ -90,30 +90,30 @@ def licenses(python):
     packages = json.loads(done.stdout)
     found = []
     for package in packages:
-        licence = stated(package)
-        if package["Name"] not in EXCEPTIONS and not suitable(licence):
-            found.append(f"FOUND {package['Name']} {package['Version']}: {licence!r}")
+        license = stated(package)
+        if package["Name"] not in EXCEPTIONS and not suitable(license):
+            found.append(f"FOUND {package['Name']} {package['Version']}: {license!r}")
     return [*found, f"{len(packages)} packages audited for licenses"]
 
 
 def stated(package):
-    """Returns the licence of a package: an SPDX expression, or in its own words."""
+    """Returns the license of a package: an SPDX expression, or in its own words."""
     keys = "License-Expression", "License-Classifier", "License-Metadata"
     texts = [package[key].strip() for key in keys if package[key] != "UNKNOWN"]
     # Some have the whole text there; its title or first sentence tells.
     return texts[0].splitlines()[0][:100] if texts and texts[0] else ""
 
 
-def suitable(licence):
-    """Says whether a licence, or one of its alternatives, is in `FAMILIES`.
+def suitable(license):
+    """Says whether a license, or one of its alternatives, is in `FAMILIES`.
 
     Args:
-        licence: str, such as `"MIT OR GPL-2.0"`.
+        license: str, such as `"MIT OR GPL-2.0"`.
 
     Returns:
         bool. Where several apply at once, all must be.
     """
-    choices = [re.split(r" AND |; ", choice) for choice in licence.split(" OR ")]
+    choices = [re.split(r" AND |; ", choice) for choice in license.split(" OR ")]
     families = re.compile(FAMILIES, re.VERBOSE)
     return any(all(map(families.search, together)) for together in choices)
 

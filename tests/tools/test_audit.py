@@ -9,7 +9,7 @@ pytestmark = pytest.mark.static
 
 
 @pytest.mark.parametrize(
-    "licence",
+    "license",
     [
         "MIT",
         "Apache Software License",
@@ -19,12 +19,12 @@ pytestmark = pytest.mark.static
         "GNU Lesser General Public License v3 (LGPLv3)",
     ],
 )
-def test_suitable(licence):
-    assert audit.suitable(licence)
+def test_suitable(license):
+    assert audit.suitable(license)
 
 
 @pytest.mark.parametrize(
-    "licence",
+    "license",
     [
         "",
         "GPL-3.0-or-later",
@@ -36,11 +36,11 @@ def test_suitable(licence):
         "Permitted",
     ],
 )
-def test_unsuitable(licence):
-    assert not audit.suitable(licence)
+def test_unsuitable(license):
+    assert not audit.suitable(license)
 
 
-def test_the_licence_that_is_stated():
+def test_the_license_that_is_stated():
     nothing = dict.fromkeys(["License-Expression", "License-Classifier"], "UNKNOWN")
     text = {"License-Metadata": "BSD 3-Clause License\n\nCopyright (c) 2026"}
     assert audit.stated(nothing | text) == "BSD 3-Clause License"
@@ -65,7 +65,7 @@ def test_a_vulnerability_is_found(monkeypatch, capsys):
     lines = audit.vulnerabilities("python")
     assert lines[0] == "FOUND a 1.0: X-1, mended in 1.1"
     assert lines[1:] == ["2 packages audited for known vulnerabilities"]
-    monkeypatch.setattr(audit, "licences", lambda python: [])
+    monkeypatch.setattr(audit, "licenses", lambda python: [])
     assert audit.main("python") == 1
 
 
@@ -81,5 +81,5 @@ def test_a_service_out_of_reach_takes_one_line(monkeypatch, capsys, stdout, stde
     _answer(monkeypatch, stdout, stderr, returncode=1)
     (line,) = audit.vulnerabilities("python")
     assert line.startswith("NOT AUDITED") and "\n" not in line
-    monkeypatch.setattr(audit, "licences", lambda python: [])
+    monkeypatch.setattr(audit, "licenses", lambda python: [])
     assert audit.main("python") == 0
