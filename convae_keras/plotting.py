@@ -93,7 +93,8 @@ def curves(lines, xlabel, ylabel, x=None, levels=None, **axis_options):
         positions = x[label] if isinstance(x, dict) else x
         if positions is None:
             positions = range(1, len(values) + 1)
-        axis.plot(positions, values, markersize=4, label=label)
+        every = max(1, len(values) // 40)  # more markers would be one thick line
+        axis.plot(positions, values, markersize=4, markevery=every, label=label)
     axis.set(xlabel=xlabel, ylabel=ylabel, **axis_options)
     axis.grid(alpha=0.3)
     _plain_ticks(axis, whole=x is None)
