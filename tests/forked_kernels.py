@@ -10,6 +10,7 @@ empty as that of any other.
 import gc
 import multiprocessing
 import os
+import threading
 import time
 
 from ipykernel.kernelapp import launch_new_instance
@@ -39,12 +40,19 @@ class Kernel(FORKS.Process):
 
 def _run(arguments, environment, cwd):
     os.setsid()  # signals to a kernel go to its group
-    os.environ.update(environment, JPY_PARENT_PID=str(os.getppid()))
+    os.environ.update(environment)
     os.chdir(cwd)
     for descriptor in (1, 2):
         os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)
     gc.freeze()  # garbage is looked for among what the notebook makes
+    threading.Thread(target=_end_with_the_tests, daemon=True).start()
     launch_new_instance(argv=arguments)
+
+
+def _end_with_the_tests():
+    """Ends this kernel when its tests end, even if they are killed."""
+    multiprocessing.parent_process().join()
+    os._exit(1)
 
 
 def _launch(command, env=None, cwd=None, **kwargs):
