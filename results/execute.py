@@ -10,6 +10,8 @@ from nbclient.exceptions import CellExecutionError, DeadKernelError
 
 ROOT = Path(__file__).resolve().parent.parent
 FLAGS = {"check": {"CONVAE_FAST": "1"}, "lesson": {}, "full": {"CONVAE_FULL": "1"}}
+# On the few images of a check, a second thread of NumPy's costs more than it saves.
+FLAGS["check"]["OPENBLAS_NUM_THREADS"] = "1"
 
 
 def set_mode(mode):

@@ -30,6 +30,8 @@ def test_set_mode(mode, environment):
     execute.set_mode(mode)
     assert environment.get("CONVAE_FAST") == ("1" if mode == "check" else None)
     assert environment.get("CONVAE_FULL") == ("1" if mode == "full" else None)
+    if mode == "check":
+        assert environment["OPENBLAS_NUM_THREADS"] == "1"
     assert environment["CONVAE_DATA"] == ("mnist5k" if mode == "check" else "mine")
     first = environment["PATH"].split(os.pathsep)[0]
     assert first == str(Path(sys.executable).parent)
