@@ -17,12 +17,16 @@ from convae_keras.generation.frechet import (
     frechet_distance,
     precision_recall,
 )
-from convae_keras.generation.generator import generate, image_generator
+from convae_keras.generation.generator import (
+    generate,
+    image_generator,
+    raise_contrast,
+)
 from convae_keras.generation.samplers import Mixture, interpolate
 from convae_keras.generation.vae import variational_autoencoder
 
 __all__ = ["Adversaries", "FlowSampler", "Mixture", "compare_images"]
 __all__ += ["discriminator", "frechet_distance", "generate", "image_classifier"]
-__all__ += ["image_generator", "interpolate", "precision_recall", "refine_decoder"]
-__all__ += ["train_adversaries", "train_classifier", "train_generator"]
-__all__ += ["variational_autoencoder", "velocity_network"]
+__all__ += ["image_generator", "interpolate", "precision_recall", "raise_contrast"]
+__all__ += ["refine_decoder", "train_adversaries", "train_classifier"]
+__all__ += ["train_generator", "variational_autoencoder", "velocity_network"]

@@ -7,8 +7,8 @@ from keras import layers, ops
 from convae_keras.generation.samplers import draw_labels
 from convae_keras.keras_settings import standard_settings
 from convae_keras.models import pixel_range
-from convae_keras.pipelines import from_model_range
-from convae_keras.validation import require
+from convae_keras.pipelines import from_model_range, to_float
+from convae_keras.validation import check_images, is_number, require
 
 # Samples that are computed at once.
 BATCH_SIZE = 1000
@@ -122,3 +122,31 @@ def generate(generator, count, label=None, seed=0):
     require(is_generator(generator), f"{expected}. Received: {generator!r}")
     images, labels = draw(generator, count, label, seed)
     return from_model_range(images, (0, 1)), labels
+
+
+def raise_contrast(images, gain):
+    """Multiplies the logits of pixels.
+
+    For a decoder that ends in a sigmoid this is the same as larger weights in its
+    last layer. Where a decoder cannot know whether a pixel is black or white, it
+    answers with gray; a gain above 1 takes it closer to one of them.
+
+    Args:
+        images: as `check_images` takes them.
+        gain: float above 0; 1 changes nothing.
+
+    Returns:
+        float32, of the same shape, in [0, 1].
+
+    Raises:
+        ValueError: for arrays that are not images, or another `gain`.
+
+    Example:
+
+    >>> raise_contrast(np.full((1, 8, 8, 1), 0.6), 2.0)[0, 0, 0].round(3)
+    array([0.692], dtype=float32)
+    """
+    valid = is_number(gain) and gain > 0
+    require(valid, f"`gain` must be a number above 0. Received: {gain!r}")
+    x = to_float(check_images(images)).clip(1e-6, 1 - 1e-6)
+    return (1 / (1 + ((1 - x) / x) ** np.float32(gain))).astype("float32")
