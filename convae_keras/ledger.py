@@ -8,7 +8,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from convae_keras.data.sources import is_fashion_mnist, is_official
+from convae_keras.data.sources import OTHER_FINGERPRINTS, is_official
 from convae_keras.saving import load_model, read_json, write_json
 from convae_keras.validation import require
 
@@ -131,8 +131,8 @@ def record(name, metrics, *, images, seeds, folder=RESULTS):
     """Records a notebook's headline numbers.
 
     Writes `folder/name.json` in a full run on the full official data, if
-    `folder` exists, and `folder/sweeps/name_fashion_mnist.json` in one on
-    Fashion-MNIST; otherwise nothing is written.
+    `folder` exists, and `folder/sweeps/name_fashion_mnist.json` or
+    `name_cifar10.json` in one on those; otherwise nothing is written.
 
     Args:
         name: str, the name of the entry, such as `"training"`.
@@ -156,8 +156,8 @@ def record(name, metrics, *, images, seeds, folder=RESULTS):
     if mode() == "full" and Path(folder).is_dir():
         if is_official(images):
             write_json(Path(folder) / f"{name}.json", entry)
-        elif is_fashion_mnist(images):
-            write_json(Path(folder) / "sweeps" / f"{name}_fashion_mnist.json", entry)
+        elif other := OTHER_FINGERPRINTS.get(images.fingerprint):
+            write_json(Path(folder) / "sweeps" / f"{name}_{other}.json", entry)
     return entry
 
 

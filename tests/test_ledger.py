@@ -165,12 +165,15 @@ def test_a_full_run_is_recorded(official, set_mode, tmp_path):
     assert made["metrics"] == {"mse": expected}
 
 
-def test_fashion_mnist_is_recorded_elsewhere(digits, set_mode, tmp_path, monkeypatch):
-    monkeypatch.setattr(sources, "FASHION_MNIST_FINGERPRINT", digits.fingerprint)
+@pytest.mark.parametrize("name", ["fashion_mnist", "cifar10"])
+def test_other_sets_are_recorded_elsewhere(
+    name, digits, set_mode, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sources.OTHER_FINGERPRINTS, digits.fingerprint, name)
     set_mode("full")
     (tmp_path / "sweeps").mkdir()
     made = record("anomaly", METRICS, images=digits, seeds=[0], folder=tmp_path)
-    text = (tmp_path / "sweeps/anomaly_fashion_mnist.json").read_text(encoding="utf-8")
+    text = (tmp_path / f"sweeps/anomaly_{name}.json").read_text(encoding="utf-8")
     assert json.loads(text) == made and not list(tmp_path.glob("*.json"))
 
 

@@ -33,9 +33,9 @@ CLASS_NAMES = {
 }
 
 # `Images.fingerprint` of the 70,000 digits, split 55,000 : 5,000 : 10,000, and of
-# as many pictures of clothes.
+# other sets, whole.
 MNIST_FINGERPRINT = "cd82bedabf9f35dd"
-FASHION_MNIST_FINGERPRINT = "dd77abfd5e04844a"
+OTHER_FINGERPRINTS = {"dd77abfd5e04844a": "fashion_mnist", "2d55633f729f15e1": "cifar10"}
 # Of the `Sequences` of notebook 11.
 PRESSURE_FINGERPRINT = "1c99cd3af4b160dd"
 
@@ -227,11 +227,6 @@ def is_official(images):
         bool.
     """
     return images.fingerprint in (MNIST_FINGERPRINT, PRESSURE_FINGERPRINT)
-
-
-def is_fashion_mnist(images):
-    """Returns whether these are all of Fashion-MNIST, as `is_official` of MNIST."""
-    return images.fingerprint == FASHION_MNIST_FINGERPRINT
 
 
 def _keras_set(name):
