@@ -35,7 +35,10 @@ CLASS_NAMES = {
 # `Images.fingerprint` of the 70,000 digits, split 55,000 : 5,000 : 10,000, and of
 # other sets, whole.
 MNIST_FINGERPRINT = "cd82bedabf9f35dd"
-OTHER_FINGERPRINTS = {"dd77abfd5e04844a": "fashion_mnist", "2d55633f729f15e1": "cifar10"}
+OTHER_FINGERPRINTS = {
+    "dd77abfd5e04844a": "fashion_mnist",
+    "2d55633f729f15e1": "cifar10",
+}
 # Of the `Sequences` of notebook 11.
 PRESSURE_FINGERPRINT = "1c99cd3af4b160dd"
 
