@@ -97,7 +97,7 @@ test-torch: .venv-torch/$(STAMP)  ## the tests on the PyTorch backend
 	KERAS_BACKEND=torch .venv-torch/bin/pytest $(PARALLEL) -m "not static"
 
 lab: .venv/$(STAMP)  ## the course, in JupyterLab
-	.venv/bin/jupyter lab notebooks
+	.venv/bin/jupyter lab notebooks/01_training.ipynb
 
 page: .venv/$(STAMP)  ## the playground as a page, in build/playground, served on this machine (PORT=8000)
 	.venv/bin/python docs/playground/build.py

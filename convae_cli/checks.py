@@ -88,9 +88,8 @@ def check_numbers(given):
     rate = given.get("rate")
     message = f"`--rate` must be between 0 and 1. Received: {rate}"
     require(rate is None or 0 < rate < 1, message)
-    if given["verb"] == "generate":
-        expected, seed = f"`--seed` must be from 0 to {MAX_SEED}", given["seed"]
-        require(0 <= seed <= MAX_SEED, f"{expected}. Received: {seed}")
+    expected, seed = f"`--seed` must be from 0 to {MAX_SEED}", given.get("seed", 0)
+    require(0 <= seed <= MAX_SEED, f"{expected}. Received: {seed}")
 
 
 def check_workers(workers, source):

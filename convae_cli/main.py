@@ -29,6 +29,9 @@ def entry():
         sys.stdout.flush()
     except KeyboardInterrupt:
         status = 130
+    except BrokenPipeError:  # as after `convae … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
     if status == LOST:
         os._exit(status)  # JAX would wait for the other
     # Nothing is lost from here on, and libraries would print tracebacks.
@@ -61,6 +64,8 @@ def main(argv=None):
             run = getattr(_commands(verb, arguments), arguments.verb)
             warnings.showwarning = _one_line
             summary = run(arguments)
+    except BrokenPipeError:
+        raise
     except ConnectionError as error:
         print(f"convae: {error}", file=sys.stderr, flush=True)
         return LOST

@@ -52,8 +52,8 @@ class Verb:
     help: str
     example: str
     add_flags: Callable
-    interrupted: str = "Nothing was written."
-    module: str | None = None
+    interrupted: str
+    module: str | None
 
 
 VERBS = {}
@@ -197,7 +197,7 @@ def _anomalies(add):
     run_flag(add)
     add("input", metavar="INPUT", help="image, or folder of images")
     add("output", metavar="OUTPUT", help="folder for scores.csv, and maps of places")
-    rate = "share of normal images that may be called anomalies (default: 0.01 or more)"
+    rate = "fraction of normal images called anomalies (default: 0.01 or more)"
     add("--rate", type=float, help=rate)
     add("--fit", choices=FITS, default="crop", help="to the model's input size")
     decoding_flags(add)

@@ -22,7 +22,7 @@ PLACES = 50_000
 # Images that are computed at once.
 BATCH_SIZE = 100
 
-# The share of validation images in whose map no place is above 1.
+# The fraction of validation images in whose map no place is above 1.
 USUAL = 0.9
 
 # The power of their standard deviation that principal components are divided by; 1
@@ -171,7 +171,7 @@ class LargestValue(layers.Layer):
 
 @keras.saving.register_keras_serializable(package="convae_keras")
 class PValue(layers.Layer):
-    """The share of normal images whose score is as high, counting the image itself.
+    """The fraction of normal images whose score is as high, counting the image itself.
 
     Args:
         count: int, the number of scores of normal images, which are a weight.
@@ -225,14 +225,15 @@ def anomaly_detector(
         autoencoder: trained `keras.Model` of images in [0, 1].
         x_train: normal images, as `check_images` takes them; a random sample if
             they are more than 5,000.
-        x_val: normal images that the autoencoder has not learned, for p-values.
+        x_val: normal images that the autoencoder has not learned, for p-values; the
+            first 5,000 if they are more.
         neighbors: int, training images that an image is compared with.
         dimensions: int, principal components; fewer if there are fewer images.
         seed: int, of the sample and of scikit-learn's solver.
 
     Returns:
         An uncompiled functional `keras.Model`. Input: images as the autoencoder's.
-        Outputs: dict of float32 `"score"` `(n,)`; `"p_value"` `(n,)`, the share of
+        Outputs: dict of float32 `"score"` `(n,)`; `"p_value"` `(n,)`, the fraction of
         normal images that score as high, counting the image itself; `"map"` `(n,
         height, width)`.
 
@@ -286,7 +287,13 @@ def anomaly_detector(
 
 def _distance(autoencoder, x_train, neighbors, dimensions, seed):
     """A model from images to their distance to the nearest training images."""
-    maps = [each for each in autoencoder.encoder.layers if len(each.output.shape) == 4]
+    maps = [
+        each
+        for each in autoencoder.encoder.layers
+        if len(each.output.shape) == 4 and not isinstance(each, layers.InputLayer)
+    ]
+    message = "`autoencoder` must have an encoder of convolutions. Received: {!r}"
+    require(maps, message.format(autoencoder))
     features = encode(autoencoder, x_train, maps[-1].name)
     features /= np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-6)
     dimensions = min(dimensions, *features.shape)
@@ -324,6 +331,7 @@ def is_detector(model):
     return any(isinstance(each, PValue) for each in getattr(model, "layers", []))
 
 
+@standard_settings()
 def detect(detector, x):
     """Scores images.
 

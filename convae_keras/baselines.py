@@ -12,6 +12,7 @@ from skimage import restoration
 from sklearn.decomposition import PCA
 from sklearn.linear_model import Ridge
 
+from convae_keras.keras_settings import standard_settings
 from convae_keras.metrics import psnr
 from convae_keras.pipelines import to_float
 from convae_keras.validation import chunks, require
@@ -70,7 +71,7 @@ def pca(x_train, latent_dim, seed=0):
     return reconstruct
 
 
-def dense_autoencoder(image_shape, latent_dim, parameters):
+def dense_autoencoder(image_shape, latent_dim, parameters, seed=None):
     """Builds a fully connected autoencoder, one hidden layer on each side.
 
     Args:
@@ -78,6 +79,7 @@ def dense_autoencoder(image_shape, latent_dim, parameters):
         latent_dim: int, size of the code.
         parameters: int, the largest number of parameters. The two hidden layers
             are as wide as it allows.
+        seed: int for the same initial weights at every call, or None.
 
     Returns:
         An uncompiled functional `keras.Model`. Input and output: float32
@@ -97,14 +99,15 @@ def dense_autoencoder(image_shape, latent_dim, parameters):
     expected = f"`parameters` must be at least {least} for {size} and a code of"
     require(width >= 1, f"{expected} {latent_dim}. Received: {parameters}")
     he = {"kernel_initializer": "he_normal"}
-    inputs = keras.Input(image_shape, name="images")
-    x = layers.Flatten()(inputs)
-    x = layers.Dense(width, activation="relu", **he)(x)
-    x = layers.Dense(latent_dim, name="code", **he)(x)
-    x = layers.Dense(width, activation="relu", **he)(x)
-    x = layers.Dense(pixels, activation="sigmoid", dtype="float32", **he)(x)
-    outputs = layers.Reshape(image_shape, dtype="float32")(x)
-    return keras.Model(inputs, outputs, name="dense_autoencoder")
+    with standard_settings(seed=seed):
+        inputs = keras.Input(image_shape, name="images")
+        x = layers.Flatten()(inputs)
+        x = layers.Dense(width, activation="relu", **he)(x)
+        x = layers.Dense(latent_dim, name="code", **he)(x)
+        x = layers.Dense(width, activation="relu", **he)(x)
+        x = layers.Dense(pixels, activation="sigmoid", dtype="float32", **he)(x)
+        outputs = layers.Reshape(image_shape, dtype="float32")(x)
+        return keras.Model(inputs, outputs, name="dense_autoencoder")
 
 
 def _gaussian(image, strength, sigma):

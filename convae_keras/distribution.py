@@ -95,11 +95,9 @@ def check_settings(settings, run):
     _, count = share()
     if count == 1:
         return
-    size = settings["batch_size"]
-    message = f"`batch_size` must be a multiple of {count}, the number of processes"
-    require(size % count == 0, f"{message}. Received: {size}")
     files = run and [(run / n).exists() for n in ("checkpoint.npz", "model.keras")]
-    values = settings | {"files of the run folder": files}
+    # Every process has all keys, or the gathering below would wait or fail.
+    values = {"patience": None} | settings | {"files of the run folder": files}
     hashes = [hashlib.sha256(json.dumps(v).encode()).digest() for v in values.values()]
     from jax.experimental import multihost_utils
 
@@ -109,6 +107,9 @@ def check_settings(settings, run):
     different = [key for key, equal in zip(values, same, strict=True) if not equal]
     message = f"All processes must train with the same settings. Different: {different}"
     require(not different, message)
+    size = settings["batch_size"]
+    message = f"`batch_size` must be a multiple of {count}, the number of processes"
+    require(size % count == 0, f"{message}. Received: {size}")
 
 
 @contextlib.contextmanager

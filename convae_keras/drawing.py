@@ -43,7 +43,8 @@ def draw_network(model, input_shape=None):
         `matplotlib.figure.Figure`. `figure.savefig("network.svg")` stores it as SVG.
 
     Raises:
-        ValueError: if the image size is open and `input_shape` is None.
+        ValueError: if the image size is open and `input_shape` is None; or for a model
+            of any size whose encoder is a model of its own.
 
     Example:
 
@@ -54,6 +55,8 @@ def draw_network(model, input_shape=None):
     message = "`input_shape` must be given for a model of any image size. Received: {}"
     require(None not in model.input_shape[1:], message.format(input_shape))
     blocks, skips = _blocks(model), _skips(model)
+    fixed = all(None not in shape[1:] for _, _, shape in blocks)
+    require(fixed, "`model` must be built for one size. Received: an encoder of any")
     figure = Figure(figsize=(0.85 * len(blocks) + 0.4, 3), layout="constrained")
     axis = figure.subplots()
     highest = max(_size(shape)[0] for _, _, shape in blocks)
@@ -144,7 +147,8 @@ def _words(layer):
 def _draw_parts(axis, parts, skips):
     """Writes "encoder" and "decoder" over their blocks."""
     for part, group in itertools.groupby(enumerate(parts), lambda pair: pair[1]):
-        first, *_, last = [x for x, _ in group] * 2
+        places = [x for x, _ in group]
+        first, last = places[0], places[-1]
         if part:
             y = 0.75 + 0.5 * skips
             axis.plot([first - 0.4, last + 0.4], [y, y], color=GRAY, linewidth=1)

@@ -115,12 +115,15 @@ class ConvAutoencoderFeatures(
 
         Raises:
             ValueError: if `layer` or `pooling` is set: the features are not the
-                code then.
+                code then; or for codes of another size.
         """
         check_is_fitted(self)
         expected = "`layer` and `pooling` must be None in `inverse_transform`"
         require(self._part == (None, None), f"{expected}. Received: {self._part}")
         model, codes = self.autoencoder_, np.asarray(X, "float32")
+        expected = f"`X` must be (n, {self._n_features_out})"
+        fits = codes.ndim == 2 and codes.shape[1] == self._n_features_out
+        require(fits, f"{expected}. Received: {codes.shape}")
         codes = codes.reshape(-1, *model.decoder.input_shape[1:])
         outputs = model.decoder.predict(codes, batch_size=256, verbose=0)
         images = from_model_range(outputs, pixel_range(model))

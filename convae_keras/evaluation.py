@@ -8,6 +8,7 @@ from convae_keras.corruption import Corruption, Warp
 from convae_keras.keras_settings import standard_settings
 from convae_keras.models import pixel_range
 from convae_keras.pipelines import from_model_range, to_float, to_model_range
+from convae_keras.validation import require
 
 
 @standard_settings()
@@ -44,12 +45,17 @@ def scores(reconstruct, x, inputs=None, chunk=1000):
         dict of floats, means over images: `mse`; `psnr` in dB, None where an
         image was reconstructed without error; `ssim`, None for images with a
         side below 7 pixels; `bce` in nats a pixel.
+
+    Raises:
+        ValueError: for reconstructions with NaN.
     """
     measures = (metrics.mse, metrics.psnr, metrics.ssim, metrics.bce)
     found = []
     for start in range(0, len(x), chunk):
         targets = to_float(x[start : start + chunk])
         outputs = reconstruct(model_inputs(targets, inputs, start))
+        numbers = not np.isnan(outputs).any()
+        require(numbers, "`reconstruct` must return numbers. Received: NaN")
         found.append([measure(targets, outputs) for measure in measures])
     means = np.concatenate(found, axis=1).mean(axis=1).tolist()
     means = [mean if np.isfinite(mean) else None for mean in means]

@@ -37,7 +37,8 @@ def standard_settings(policy=None, seed=None):
         ValueError: for another `seed`.
     """
     seeded = seed is None or (is_int(seed) and abs(seed) < 2**63)
-    require(seeded, f"`seed` must be an int or None. Received: {reason(repr(seed))}")
+    expected = "`seed` must be an int between -2**63 and 2**63, or None"
+    require(seeded, f"{expected}. Received: {reason(repr(seed))}")
     global _policy
     ours, policies = _policy, keras.config.dtype_policy()
     before = keras.config.floatx(), keras.config.image_data_format()

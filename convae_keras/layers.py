@@ -144,8 +144,9 @@ class CropLike(keras.layers.Layer):
 class BicubicUpsampling2D(keras.layers.Layer):
     """Bicubic upsampling of images of any size; has no weights.
 
-    `UpSampling2D(interpolation="bicubic")` does the same for images of a fixed
-    size. Outside its borders the image is mirrored.
+    Outside its borders the image is mirrored, on every backend. (Keras's
+    `UpSampling2D(interpolation="bicubic")` is for images of a fixed size, and differs
+    at borders and between backends.)
 
     Args:
         scale: int, the factor of height and width, from 2 to 64.

@@ -131,7 +131,7 @@ def make_pipeline(
 
     Raises:
         ValueError: for arrays that are not images, a batch size below 1, more
-            steps than batches, another range, as many `inputs` as not in `x`,
+            steps than batches, another range, other `inputs` than as many as `x`,
             both `inputs` and `corrupt`, or `augment` of images that are not
             square.
     """

@@ -50,7 +50,7 @@ def as_digit(drawing):
     >>> as_digit(drawing).max(axis=(1, 2)).sum()
     np.float32(20.0)
     """
-    drawing = to_uint8(check_images(np.asarray(drawing)[None]))[0, ..., 0]
+    drawing = to_uint8(check_images(np.asarray(drawing)[None], "drawing"))[0, ..., 0]
     if not drawing.any():
         return np.zeros((SIZE, SIZE, 1), "float32")
     # Of integers, so that they are the same numbers in JavaScript.

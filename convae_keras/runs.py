@@ -179,9 +179,9 @@ def load_checkpoint(run, autoencoder):
         history = untrusted.parse_json(str(arrays.pop("history")))
         untrusted.check_shape(history, HISTORY, "`history`")
         _check_lengths(history, path)
-        names = sorted(arrays)
-        state = [arrays[name] for name in names if name.startswith("state_")]
-        best = [arrays[name] for name in names if name.startswith("best_")]
+        # In the order of saving: by name, state_1000 would come before state_999.
+        state = [arrays[name] for name in arrays if name.startswith("state_")]
+        best = [arrays[name] for name in arrays if name.startswith("best_")]
     for found, own in ((state, variables), (best, weights)):
         expected, received = _kinds(own), _kinds(found)
         message = f"{path} is of another network: expected {expected:.500}"

@@ -1,4 +1,6 @@
-"""Runs models on images of any size, piece by piece, with constant memory.
+"""Runs models on images of any size, piece by piece.
+
+What the network needs of memory does not depend on the size of the image.
 
 There are two ways to cut an image up, one for each kind of model:
 
@@ -39,7 +41,7 @@ def restore(model, image):
 
     The result is that of the whole image at once, mirrored at its borders, for
     models that depend on at most 32 pixels around each (`restorer`'s default
-    network does). Memory use does not depend on the size of the image.
+    network does). The network's memory does not depend on the size of the image.
 
     Args:
         model: `keras.Model` from images to images. One with a fixed input size

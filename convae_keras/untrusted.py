@@ -133,7 +133,8 @@ def _words(shape):
     if isinstance(shape, tuple):
         return " or ".join(_words(each) for each in shape)
     if isinstance(shape, list):
-        return f"a list, its entries {_words(shape[0])}"
+        count = f" of {len(shape)}" if len(shape) > 1 else ""
+        return f"a list{count}, its entries {_words(shape[0])}"
     return f"an object with {[*shape]}" if isinstance(shape, dict) else KINDS[shape]
 
 

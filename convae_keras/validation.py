@@ -154,9 +154,8 @@ def check_layers(channels, kernel=1):
     pairs = itertools.pairwise(channels)
     count = sum(kernel * a * b for a, b in pairs if None not in (a, b))
     limit = limit_of("parameters")
-    expected = (
-        f"Layers must have at most {limit:,} parameters (`set_limit` allows more)"
-    )
+    expected = f"Layers must have at most {limit:,} parameters"
+    expected += " (`set_limit` or --limit raises it)"
     require(count <= limit, f"{expected}. Received: {count:,}, for {channels}")
 
 
@@ -171,7 +170,8 @@ def check_limit(amount, unit):
         ValueError: if that is more than the limit, which `set_limit` sets.
     """
     limit = limit_of(unit)
-    message = f"{amount:,} {unit}, and the limit is {limit:,} (--limit raises it)"
+    hint = "`set_limit` or --limit raises it"
+    message = f"{amount:,} {unit}, and the limit is {limit:,} ({hint})"
     require(amount <= limit, message)
 
 
@@ -294,11 +294,13 @@ def check_images(x, name="x"):
     images = f"`{name}` must be images, {shapes}"
     x = as_array(x, f"{images}, all of one size")
     received = f"Received: {x.dtype} {x.shape}"
-    require(x.ndim > 2, f"{images}. {received}, which looks like labels")
+    labels = x.ndim < 2 or x.shape[1:] == (1,)
+    kind = "labels" if labels else "one image, or rows of pixels"
+    require(x.ndim > 2, f"{images}. {received}, which looks like {kind}")
     require(x.ndim < 5, f"{images}. {received}")
     require(x.size, f"`{name}` must not be empty. {received}")
     if x.ndim == 3:
-        single = x.shape[2] in (1, 3) and min(x.shape[:2]) > 7
+        single = x.shape[2] in (1, 3, 4) and min(x.shape[:2]) > 7
         require(not single, f"{images}. {received}, which looks like one image")
         x = x[..., np.newaxis]
     channels_first = x.shape[1] in (1, 3, 4) and x.shape[3] > 4

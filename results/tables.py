@@ -25,7 +25,15 @@ ARROWS = {"higher": "↑", "lower": "↓"}
 # The words of the tables that are not in a `.toml` file.
 WORDS = {
     "en": {
-        "results": ["task", "metric", "ours", "best baseline", "better"],
+        "results": [
+            "task",
+            "metric",
+            "ours",
+            "best baseline",
+            "runs of each",
+            "better",
+            "notebook",
+        ],
         "course": [
             "",
             "notebook",
@@ -39,7 +47,15 @@ WORDS = {
         "minutes": "{}, full {}",
     },
     "zh": {
-        "results": ["任务", "指标", "本项目", "最强基线", "更好的"],
+        "results": [
+            "任务",
+            "指标",
+            "本项目",
+            "最强基线",
+            "各运行次数",
+            "更好的",
+            "笔记本",
+        ],
         "course": ["", "笔记本", "内容", "数据", "先修", "分钟", "结果"],
         "winners": {"ours": "本项目", "baseline": "基线", "tie": "持平"},
         "minutes": "{}，完整 {}",
@@ -166,7 +182,8 @@ def headlines(folder, language="en"):
         task, metric, against = texts if language == "en" else row["zh"]
         metric, against = f"{metric} {ARROWS[row['better']]}", f"{against}: {theirs}"
         better = words["winners"][winner(ours, baseline, row["better"])]
-        rows.append([task, metric, mine, against, better])
+        runs = f"{ours['runs']}, {baseline['runs']}"
+        rows.append([task, metric, mine, against, runs, better, row["file"]])
     return markdown_table(rows)
 
 

@@ -13,6 +13,7 @@ from convae_keras.anomaly import (
     detect,
     is_detector,
 )
+from convae_keras.generation import variational_autoencoder
 from convae_keras.models import conv_autoencoder
 from convae_keras.restorers import restorer
 from convae_keras.saving import load_model
@@ -144,6 +145,13 @@ def test_refused(change, message):
     autoencoder = conv_autoencoder(image_shape=(12, 10, 1), latent_dim=3, **switches)
     with pytest.raises(ValueError, match=message):
         anomaly_detector(autoencoder, **given)
+
+
+def test_an_encoder_without_convolutions_of_its_own():
+    """A variational one has them in a model inside."""
+    twin = variational_autoencoder(image_shape=(12, 10, 1), latent_dim=3, **TINY)
+    with pytest.raises(ValueError, match="an encoder of convolutions"):
+        anomaly_detector(twin, stripes(9), stripes(3))
 
 
 @pytest.mark.static

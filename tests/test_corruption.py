@@ -111,8 +111,10 @@ def test_no_corruption_has_no_config():
     assert from_config(None) is None
     with pytest.raises(ValueError, match="'Smear'.*'Fog'"):
         from_config({"name": "Smear"})
-    with pytest.raises(ValueError, match="None"):
+    with pytest.raises(ValueError, match="Unknown corruption {}"):
         from_config({})
+    with pytest.raises(ValueError, match="Unknown corruption 'Fog'"):
+        from_config("Fog")
     with pytest.raises(ValueError, match="Hole.*'depth'"):
         from_config({"name": "Hole", "depth": 3})
 

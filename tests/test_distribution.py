@@ -48,6 +48,25 @@ def test_shares_are_the_whole_batch():
     np.testing.assert_array_equal(whole, batches[0])
 
 
+@pytest.mark.skipif(not JAX, reason="processes share a training under JAX only")
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [({"batch_size": 64}, "patience"), ({"batch_size": 65}, "batch_size")],
+)
+def test_settings_that_differ_are_named(other, message, monkeypatch):
+    """Also those that one process has and the other has not."""
+    from jax.experimental import multihost_utils
+
+    rows = []
+    monkeypatch.setattr(distribution, "share", lambda: (0, 2))
+    gather = lambda each: rows.append(each) or np.stack([rows[0], each])  # noqa: E731
+    monkeypatch.setattr(multihost_utils, "process_allgather", gather)
+    own = {"patience": 3, "batch_size": 64} if message == "patience" else {}
+    distribution.check_settings({"batch_size": 64} | own, None)
+    with pytest.raises(ValueError, match=f"Different: .*{message}"):
+        distribution.check_settings(other, None)
+
+
 def test_a_lost_process_is_named(monkeypatch):
     monkeypatch.setattr(distribution, "share", lambda: (0, 2))
     with (

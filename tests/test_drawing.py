@@ -70,6 +70,13 @@ def test_an_open_size_must_be_given():
         draw_network(restorer((None, None, 1), filters=(4, 8)))
 
 
+def test_an_encoder_of_any_size_is_not_drawn():
+    with pytest.raises(ValueError, match="`model` must be built for one size"):
+        draw_network(
+            conv_autoencoder("keras", image_shape=(None, None, 1)), (24, 24, 1)
+        )
+
+
 def test_a_codec_rounds_and_enlarges_by_rearranging_channels():
     names = [text.replace("\n", "") for text in texts(draw_network(conv_codec()))]
     assert names.count("EntropyBottleneck") == 1

@@ -70,6 +70,8 @@ def test_images(pixels, fitted):
     expected = fitted.autoencoder_.predict(x[..., None] / 255.0, verbose=0)
     np.testing.assert_allclose(images, expected, atol=1e-5)
     assert len(fitted.history_["loss"]) == 1
+    with pytest.raises(ValueError, match=r"`X` must be \(n, 96\). Received: \(4, 48\)"):
+        fitted.inverse_transform(codes[:4, :48])
 
 
 def test_rows_of_pixels(pixels, fitted):

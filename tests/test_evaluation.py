@@ -68,6 +68,11 @@ def test_a_perfect_copy_has_no_psnr(few):
     assert (found["mse"], found["psnr"], found["ssim"]) == (0, None, 1)
 
 
+def test_what_is_no_number_is_not_perfect(few):
+    with pytest.raises(ValueError, match="must return numbers. Received: NaN"):
+        scores(lambda x: x * np.nan, few.x_test)
+
+
 @pytest.mark.parametrize("height, width, has", [(6, 9, 0), (9, 6, 0), (7, 7, 1)])
 def test_small_images_have_no_ssim(height, width, has, few):
     found = scores(dim, few.x_test[:, 10 : 10 + height, 10 : 10 + width])

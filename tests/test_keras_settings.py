@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from helpers import small
 
-from convae_keras import block_autoencoder, conv_autoencoder, train
+from convae_keras import block_autoencoder, conv_autoencoder, load_images, train
+from convae_keras.baselines import dense_autoencoder
 from convae_keras.compression import conv_codec
 from convae_keras.evaluation import reconstruct
 from convae_keras.features import classifier, encode
@@ -61,6 +62,7 @@ def test_results_do_not_depend_on_them(strokes, request):
         lambda: restorer((None, None, 1), filters=(4, 4), convs=(1, 1), seed=1),
         lambda: conv_codec((8, 8, 1), latent_dim=2, filters=(2, 2), seed=1),
         lambda: classifier(small(), 3, seed=1),
+        lambda: dense_autoencoder((8, 8, 1), 2, 2000, seed=1),
     ],
 )
 def test_a_builder_leaves_random_numbers_and_settings_alone(build, others):
@@ -73,6 +75,16 @@ def test_a_builder_leaves_random_numbers_and_settings_alone(build, others):
     assert {layer.compute_dtype for layer in model.layers} == {"float32"}
     for a, b in zip(model.get_weights(), build().get_weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_images_of_keras_are_not_transposed(others, monkeypatch):
+    def load_data():
+        first = keras.config.image_data_format() == "channels_first"
+        x = np.zeros((24, 3, 8, 8) if first else (24, 8, 8, 3), "uint8")
+        return (x, np.arange(24)[:, None] % 10), (x, np.arange(24)[:, None] % 10)
+
+    monkeypatch.setattr(keras.datasets.cifar10, "load_data", load_data)
+    assert load_images("cifar10").image_shape == (8, 8, 3)
 
 
 def test_they_are_restored_after_an_error(others):

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -153,6 +154,14 @@ def test_classifier(digits):
     found = load("classifier").predict(to_float(digits.x_test), verbose=0)
     # All 5,000 digits are training images of MNIST.
     assert (found.argmax(axis=1) == digits.y_test).mean() > 0.99
+
+
+@pytest.mark.float32
+def test_every_backend_draws_the_same_digits():
+    expected = np.load(Path(__file__).parent / "fixtures" / "generated.npz")
+    images, labels = generate(load("generator"), 8, seed=0)
+    np.testing.assert_allclose(images, expected["images"], atol=1e-3)
+    np.testing.assert_array_equal(labels, expected["labels"])
 
 
 def test_generator_of_digits():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from helpers import use_policy
 
-from convae_keras import untrusted
+from convae_keras import runs, untrusted
 from convae_keras.models import Autoencoder, conv_autoencoder
 from convae_keras.runs import (
     finished_history,
@@ -159,6 +159,17 @@ def test_settings_that_are_garbage_are_cut_short(tmp_path):
 
 
 # --- checkpoints -------------------------------------------------------------
+
+
+def test_a_checkpoint_of_many_variables(tmp_path, monkeypatch):
+    many = [keras.Variable(np.full(1 + i % 2, float(i))) for i in range(1003)]
+    monkeypatch.setattr(runs, "_state", lambda model: many)
+    model = compiled()
+    save_checkpoint(tmp_path, model, HISTORY, model.get_weights())
+    for each in many:
+        each.assign(np.zeros(each.shape))
+    load_checkpoint(tmp_path, model)
+    assert [int(each[0]) for each in many] == [*range(1003)]
 
 
 @pytest.mark.float32  # in half precision the optimizer has other variables, too

@@ -74,7 +74,7 @@ def test_paths(monkeypatch, tmp_path):
 
 
 def test_the_limit_is_raised_and_restored():
-    expected = "134,217,729 pixels, and the limit is 134,217,728 .--limit raises it"
+    expected = "134,217,729 pixels, and the limit is 134,217,728 .*--limit raises it"
     check_limit(2**27, "pixels")
     with pytest.raises(ValueError, match=expected):
         check_limit(2**27 + 1, "pixels")
@@ -135,6 +135,8 @@ RANGE = r"`x` must be uint8 in \[0, 255\] or float in \[0, 1\]"
     [
         (np.arange(10), rf"{IMAGES}. Received: int64 \(10,\), which looks like labels"),
         (np.zeros((10, 1), "uint8"), "looks like labels"),
+        (np.zeros((28, 28), "uint8"), "looks like one image, or rows of pixels"),
+        (np.zeros((48, 64, 4), "uint8"), rf"{IMAGES}.*looks like one image"),
         (np.zeros((10, 784), "float32"), rf"{IMAGES}.*\(10, 784\)"),
         (np.float32(0.5), IMAGES),
         (np.zeros((2, 2, 3, 4, 1), "uint8"), rf"{IMAGES}.*\(2, 2, 3, 4, 1\)"),

@@ -47,10 +47,12 @@ def pack(codec, x, lossless=False):
         bytes.
 
     Raises:
-        ValueError: if the images do not fit the codec, or its tables are not
-            fitted.
+        ValueError: for arrays that are not uint8 images, or do not fit the codec,
+            or if its tables are not fitted.
     """
     code_tables, pixel_tables = _tables(codec)
+    x = check_images(x)
+    require(x.dtype == "uint8", f"`x` must be uint8. Received: {x.dtype}")
     codes, encoder = codes_of(codec, x), Encoder()
     code_tables.encode(encoder, codes)
     if lossless:

@@ -211,7 +211,7 @@ class Container:
 
 def _fits(shape):
     """Whether a block has channels, and as many pixels as it may."""
-    return shape[3] > 0 < math.prod(shape[:3]) <= MAX_PIXELS
+    return shape[3] > 0 and 0 < math.prod(shape[:3]) <= MAX_PIXELS
 
 
 def _check(condition, problem):

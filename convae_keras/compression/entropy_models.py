@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.cluster import MiniBatchKMeans
 
 from convae_keras.compression.range_coder import TOTAL, bits, count_table
 
@@ -93,9 +94,6 @@ def count_codes(codes, groups, symbols):
     Returns:
         `CodeTables`.
     """
-    # Here, since `import convae_keras` would take longer.
-    from sklearn.cluster import MiniBatchKMeans
-
     codes = codes[:: -(-len(codes) // MAX_CODES)]
     kmeans = MiniBatchKMeans(min(groups, len(codes)), n_init=1, random_state=0)
     assigned = kmeans.fit_predict(codes)

@@ -1,5 +1,7 @@
 """Scores of a codec on the test images, beside JPEG and WebP of the same quality."""
 
+import bisect
+
 import numpy as np
 
 from convae_keras import metrics
@@ -56,8 +58,9 @@ def _round_trip(codec, x):
 
 def _quality(name, x, target):
     """Returns the lowest quality setting that reaches a PSNR, or the highest."""
-    for quality in range(0, 100, 5):
+
+    def reached(quality):
         decoded = image_codec(x, name, quality)[0]
-        if metrics.psnr(x / 255, decoded / 255).mean() >= target:
-            return quality
-    return 100
+        return metrics.psnr(x / 255, decoded / 255).mean()
+
+    return min(bisect.bisect_left(range(101), target, key=reached), 100)

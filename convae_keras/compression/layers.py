@@ -69,7 +69,7 @@ class IntegerConv2D(layers.Layer):
 
     def build(self, input_shape):
         fan_in = self.kernel_size**2 * input_shape[-1]
-        # Half of the range is for the products, half for the bias.
+        # The products must leave something of the range to the bias.
         limit = LIMIT // (MAX_WEIGHT * self.largest)
         expected = f"`kernel_size**2 * channels` must be below {limit}"
         received = f"Received: {fan_in}, for inputs of shape {input_shape}"

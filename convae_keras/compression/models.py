@@ -66,7 +66,8 @@ def conv_codec(
         rate_weight: float, weight λ of the rate in the loss `-PSNR + λ·bpp`,
             where bpp is bits per pixel; None for 50. Larger values give smaller
             files. (CompressAI's `lmbda` weights the distortion instead.)
-        filters, code_filters: as in `conv_autoencoder`.
+        filters, code_filters: as in `conv_autoencoder`, of the encoder; the decoder
+            has one convolution at the size of the code.
         largest: int from 1 to 127, codes are in `[-largest, largest]`.
         seed: int for the same initial weights at every call, or None.
         price: the earlier name of `rate_weight`.

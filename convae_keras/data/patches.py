@@ -29,7 +29,7 @@ PHOTOGRAPHS = {
 # Pixels on each side. Divisible by 2, 3 and 4, the usual scales.
 PATCH_SIZE = 72
 
-# Largest number of patches taken from a folder, in all.
+# Patches that are taken from a folder, about: of each of n files at most an n-th.
 MOST_PATCHES = 20_000
 
 # Subfolders of corrupted images and of the clean images of the same names.
@@ -155,7 +155,7 @@ def read_patches(
             Smaller images are skipped, and named in a warning.
         color: `"grayscale"` (or `"grey"`), `"rgb"`, or None for `"rgb"`.
         seed: int, for the order of the files, and for the choice of patches if
-            there are more than 20,000 (`MOST_PATCHES`).
+            a file has more than its part of 20,000 (`MOST_PATCHES`).
         white, background: as in `read_folder`.
 
     Returns:

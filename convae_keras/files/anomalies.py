@@ -18,7 +18,7 @@ COLUMNS = ("name", "score", "p_value", "anomaly")
 # What makes a spreadsheet take a name for a formula.
 FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 
-# The share of normal images that may be called anomalies, if there are enough.
+# The fraction of normal images that may be called anomalies, if there are enough.
 RATE = 0.01
 
 
@@ -48,7 +48,7 @@ def find_anomalies(
         detector: `keras.Model`, as `anomaly_detector` builds it.
         source: path of an image or a folder.
         destination: path of a folder outside `source`.
-        rate: float in (0, 1), the share of normal images that may be called
+        rate: float in (0, 1), the fraction of normal images that may be called
             anomalies: those whose p-value is at most `rate`. None for 0.01, or the
             least that the number of validation images allows.
         fit, white, background: as in `read_folder`.

@@ -149,7 +149,7 @@ def read_fitting(path, shape, lossless, **decoding):
         fits = height in (None, image.height) and width in (None, image.width)
         size, expected = format_shape(image.size), format_shape((width, height))
         require(fits, f"{size}, not {expected} (width x height)")
-        exact_modes = mode, "1", "L", "P"[: mode == "RGB"]
+        exact_modes = ("RGB", "P", "1", "L") if mode == "RGB" else (mode, "1", "L")
         exact = image.mode in exact_modes and not image.has_transparency_data
         if lossless:
             kind = f"mode {image.mode}" if complete else "several pages or 16 bits"

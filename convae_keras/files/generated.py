@@ -9,9 +9,9 @@ from skimage.util import montage
 
 from convae_keras.files import results
 from convae_keras.files.pictures import picture_bytes
-from convae_keras.generation.generator import generate
+from convae_keras.generation.generator import generate, is_generator
 from convae_keras.saving import locked
-from convae_keras.validation import as_path, check_ints, check_limit
+from convae_keras.validation import as_path, check_ints, check_limit, require
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff")
 
@@ -60,6 +60,8 @@ def write_generated(
         results.check_folder(destination, PICTURES)
     results.check_options(overwrite, skip_existing)
     check_ints(count=count)
+    expected = "`generator` must be a model of `image_generator`"
+    require(is_generator(generator), f"{expected}. Received: {generator!r}")
     height, width, channels = generator.output_shape[1:]
     check_limit(count * height * width * channels, "pixels")
     images, labels = generate(generator, count, _class(generator, label), seed)

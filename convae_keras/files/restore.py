@@ -135,7 +135,8 @@ def _restored(white, background, models, file):
     except Exception as error:  # Pillow raises many kinds for broken files
         return ValueError(reason(error)), high
     try:
-        pixels = restore(models[pixels.shape[2] == 1], pixels)
+        color, gray = models
+        pixels = restore(gray if pixels.shape[2] == 1 else color, pixels)
         return picture_bytes(pixels, alpha, kept, suffix, background), high
     except (OSError, ValueError) as error:  # not for this model, or this format
         return ValueError(reason(error)), high

@@ -138,7 +138,9 @@ def _check_same(path, data):
 def _write(path, data, overwrite, others):
     """Writes a file. Returns an error if it cannot have this name, else None."""
     try:
-        if _identity(path) in others:  # as where capital letters do not count
+        identity = _identity(path)
+        if identity is not None and identity in others:
+            # As where capital letters do not count.
             raise FileExistsError(errno.EEXIST, "another of these images has this name")
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_write(path, overwrite) as temporary:

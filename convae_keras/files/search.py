@@ -91,7 +91,8 @@ def load_features(path, model):
 
     Returns:
         `(features, names, about)`: float32 `(n, d)`; list of str; dict of
-        `layer`, `pooling`, `fit` and the fingerprint of the `model`.
+        `layer`, `pooling`, `fit`, `white`, `background` and the fingerprint of the
+        `model`.
 
     Raises:
         ValueError: if the file is of another kind, damaged, or of another model.

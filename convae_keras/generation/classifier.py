@@ -36,6 +36,7 @@ def image_classifier(image_shape=(28, 28, 1), classes=10, *, seed=None):
     large = min(image_shape[:2]) >= 8
     require(large, f"{expected}. Received: {image_shape}")
     check_ints(classes=classes)
+    # The dense layer sees 64 channels at h/8 · w/8 positions, h · w values.
     check_layers((image_shape[0] * image_shape[1], 64, classes))
     with standard_settings(seed=seed):
         inputs = x = keras.Input(image_shape, name="images")
@@ -90,7 +91,7 @@ def train_classifier(
         batch_size,
         epochs,
         validation_data=(to_float(images.x_val), images.y_val),
-        callbacks=callbacks + [EpochLine()] * (verbose == 2),
+        callbacks=callbacks + ([EpochLine()] if verbose == 2 else []),
         verbose=verbose if verbose == 1 else 0,
     ).history
     return classifier, history

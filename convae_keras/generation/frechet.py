@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.metrics import pairwise_distances
 
 from convae_keras.features import encode
+from convae_keras.keras_settings import standard_settings
 from convae_keras.pipelines import to_float
 from convae_keras.validation import check_finite, check_ints, require
 
@@ -14,6 +15,7 @@ SURE = 0.9
 ROWS = 1000
 
 
+@standard_settings()
 def compare_images(classifier, real, generated):
     """Compares generated images with real ones, in the features of a classifier.
 
@@ -24,7 +26,7 @@ def compare_images(classifier, real, generated):
     Returns:
         dict of floats. `"frechet"`: as `frechet_distance` computes it;
         `"precision"`, `"recall"`, `"density"`, `"coverage"`: as
-        `precision_recall`; `"sure"`: the share of generated images of whose
+        `precision_recall`; `"sure"`: the fraction of generated images of whose
         class the classifier is sure, with a probability of at least 0.9.
 
     Raises:
@@ -90,10 +92,10 @@ def precision_recall(real, generated, neighbors=5):
         neighbors: int, smaller than either number of features.
 
     Returns:
-        dict of floats. `"precision"`: the share of samples in a real image's
-        ball. `"recall"`: the share of real images in a sample's ball.
+        dict of floats. `"precision"`: the fraction of samples in a real image's
+        ball. `"recall"`: the fraction of real images in a sample's ball.
         `"density"`: in how many real balls a sample is on average, by
-        `neighbors`; may be above 1. `"coverage"`: the share of real images
+        `neighbors`; may be above 1. `"coverage"`: the fraction of real images
         whose ball holds a sample.
 
     Raises:

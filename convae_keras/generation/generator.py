@@ -45,6 +45,7 @@ class ClassLabels(layers.Layer):
         return {**super().get_config(), **own}
 
 
+@standard_settings()
 def draw(model, count, label=None, seed=0):
     """Draws noise and labels, and computes what a model makes of them.
 
@@ -99,8 +100,8 @@ def image_generator(autoencoder, sampler):
 
 def is_generator(model):
     """Returns whether a model is one of `image_generator`."""
-    layers = getattr(model, "layers", [])
-    known = any(isinstance(each, ClassLabels) for each in layers)
+    parts = getattr(model, "layers", [])
+    known = any(isinstance(each, ClassLabels) for each in parts)
     return known and len(model.output_shape) == 4
 
 
@@ -148,5 +149,5 @@ def raise_contrast(images, gain):
     """
     valid = is_number(gain) and gain > 0
     require(valid, f"`gain` must be a number above 0. Received: {gain!r}")
-    x = to_float(check_images(images)).clip(1e-6, 1 - 1e-6)
+    x = to_float(check_images(images, "images")).clip(1e-6, 1 - 1e-6)
     return (1 / (1 + ((1 - x) / x) ** np.float32(gain))).astype("float32")

@@ -48,7 +48,8 @@ class Mixture:
 
         Returns:
             This sampler. `components` is the number chosen, `likelihoods` the
-            mean log-likelihood of a validation code for each number.
+            mean log-likelihood of a validation code for each number, if there were
+            several.
 
         Raises:
             ValueError: for other shapes, fewer codes of a class than components,

@@ -14,9 +14,9 @@ from convae_keras.validation import check_ints, is_number, plain, reason, requir
 class SampleCode(layers.Layer):
     """Draws a code from the normal distribution that the encoder describes.
 
-    In training it also adds to the loss what the distribution costs: its
-    Kullback-Leibler divergence from the standard normal one, summed over the code
-    and averaged over the images, times `weight`. Otherwise it returns the mean.
+    In training it draws; otherwise it returns the mean. To the loss it adds what the
+    distribution costs: its Kullback-Leibler divergence from the standard normal one,
+    summed over the code and averaged over the images, times `weight`.
 
     Args:
         weight: float, of the divergence.

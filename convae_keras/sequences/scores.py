@@ -8,6 +8,7 @@ from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 
 from convae_keras.features import nearest
+from convae_keras.keras_settings import standard_settings
 from convae_keras.sequences.data import check_sequences, overlap_mean, windows
 from convae_keras.validation import as_array, check_finite, check_ints, require
 
@@ -262,6 +263,7 @@ class NetworkScores:
         return _predict(self.model.encoder, cut)
 
 
+@standard_settings()
 def _predict(model, cut):
     """Applies a model to windows, in batches of one size, which is compiled once."""
     flat = cut.reshape(-1, *cut.shape[2:])

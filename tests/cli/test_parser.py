@@ -1,5 +1,6 @@
 """The words of the command line: quick, complete, and the module's own."""
 
+import os
 import subprocess
 import sys
 from importlib import import_module
@@ -44,6 +45,18 @@ def test_help_needs_no_keras(verb):
 
 
 @pytest.mark.static
+@pytest.mark.skipif(os.name == "nt", reason="no pipe of this kind")
+def test_a_reader_that_has_read_enough():
+    program = "import sys; from convae_cli.main import entry; sys.exit(entry())"
+    command = [sys.executable, "-c", program, "models"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer) as closed:
+        result = subprocess.run(command, stdout=closed, stderr=subprocess.PIPE)
+    assert result.returncode == 0 and not result.stderr
+
+
+@pytest.mark.static
 @pytest.mark.parametrize(
     "arguments, expected",
     [
@@ -51,6 +64,7 @@ def test_help_needs_no_keras(verb):
         ("draw", "invalid choice"),
         ("train --epochs many", "invalid int"),
         ("train --data nowhere", "`--data` must be"),
+        ("train --seed -1", "`--seed` must be from 0 to"),
         ("train --noise 0.2", "`--noise` requires --task denoise"),
         ("train --task compress --preset keras", "`--preset` cannot be used"),
         ("generate generator a.png --count 0", "`--count` must be at least 1"),

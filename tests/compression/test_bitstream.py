@@ -94,6 +94,18 @@ def test_images_of_another_size(codec):
         pack(codec, np.zeros((2, 27, 28, 1), "uint8"))
 
 
+def test_floats_are_not_packed_as_black(codec):
+    with pytest.raises(ValueError, match="`x` must be uint8. Received: float32"):
+        pack(codec, np.full((2, 28, 28, 1), 0.5, "float32"), lossless=True)
+
+
+def test_gray_images_need_no_channels(codec, digits):
+    x = digits.x_test[:3, ..., 0]
+    data = pack(codec, x, lossless=True)
+    found = unpack(codec, data, (3, 28, 28, 1), lossless=True)
+    np.testing.assert_array_equal(found[..., 0], x)
+
+
 def test_a_codec_without_tables():
     codec = conv_codec((8, 8, 1), filters=(4,), code_filters=(4,), latent_dim=3, seed=0)
     x = np.random.RandomState(0).randint(256, size=(5, 8, 8, 1)).astype("uint8")

@@ -47,6 +47,7 @@ task = "train"
 metric = "BCE, nats"
 better = "lower"
 notebook = "training"
+file = "01"
 ours = "{ours}"
 baseline = "floor"
 against = "entropy"
@@ -58,8 +59,8 @@ def test_headlines(folder):
     text = (ROW + ROW.replace("lower", "higher")).format(ours="bce")
     (folder / "table.toml").write_text(text, encoding="utf-8")
     assert cells(tables.headlines(folder)) == [
-        ["train", "BCE, nats ↓", "0.061 ± 0.01", "entropy: 0.050", "tie"],
-        ["train", "BCE, nats ↑", "0.061 ± 0.01", "entropy: 0.050", "tie"],
+        ["train", "BCE, nats ↓", "0.061 ± 0.01", "entropy: 0.050", "3, 1", "tie", "01"],
+        ["train", "BCE, nats ↑", "0.061 ± 0.01", "entropy: 0.050", "3, 1", "tie", "01"],
     ]
 
 
