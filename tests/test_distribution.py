@@ -111,7 +111,7 @@ def _address():
 
 
 def _wait_for(path):
-    for _ in range(900):
+    for _ in range(3000):  # five minutes: three processes start on a busy machine
         if path.exists():
             return
         time.sleep(0.1)
