@@ -34,12 +34,12 @@ def write_report(run, autoencoder, images, results=None):
     if results is None:
         results = held_out_scores(autoencoder, images, corrupt)
     write_json(run / "results.json", results)
-    with atomic_write(run / "figure.png") as aside:
-        _figure(autoencoder, images, corrupt).savefig(aside, dpi=120)
+    with atomic_write(run / "figure.png") as temporary:
+        _figure(autoencoder, images, corrupt).savefig(temporary, dpi=120)
     card = model_card(run.name, autoencoder, settings, results)
-    with atomic_write(run / "card.md") as aside:
+    with atomic_write(run / "card.md") as temporary:
         # The name of a folder need not be UTF-8.
-        aside.write_text(card, encoding="utf-8", errors="backslashreplace")
+        temporary.write_text(card, encoding="utf-8", errors="backslashreplace")
     return results
 
 

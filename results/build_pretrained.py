@@ -51,9 +51,9 @@ def write_card(folder, model):
     settings, results = (
         read_json(folder / f"{x}.json") for x in ("settings", "results")
     )
-    with atomic_write(folder / "card.md") as aside:
+    with atomic_write(folder / "card.md") as temporary:
         card = model_card(folder.name, model, settings, results)
-        aside.write_text(card, encoding="utf-8")
+        temporary.write_text(card, encoding="utf-8")
 
 
 def main():

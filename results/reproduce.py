@@ -74,10 +74,10 @@ def _reproduce(path):
     with tqdm(total=count, desc=path.name, unit="cell", disable=None) as bar:
         notebook = execute(path, made.parent, bar.update)
     _clean(notebook)
-    with atomic_write(made) as aside:
-        nbformat.write(notebook, aside)
-    with atomic_write(stamp) as aside:
-        aside.write_text(_state(path))
+    with atomic_write(made) as temporary:
+        nbformat.write(notebook, temporary)
+    with atomic_write(stamp) as temporary:
+        temporary.write_text(_state(path))
     print(f"{path.name}: {time.perf_counter() - start:.0f} s", flush=True)
 
 

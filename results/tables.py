@@ -67,8 +67,8 @@ def write():
     """Writes tables and numbers between the markers of their files."""
     for path, own in texts().items():
         text = filled(path, own)
-        with atomic_write(path) as aside:
-            aside.write_text(text, encoding="utf-8")
+        with atomic_write(path) as temporary:
+            temporary.write_text(text, encoding="utf-8")
     return 0
 
 

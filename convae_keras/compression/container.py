@@ -78,7 +78,7 @@ def write_container(path, mode, model, blocks, names=None, overwrite=True):
             names.
     """
     images = count = 0
-    with atomic_write(path, overwrite) as aside, open(aside, "wb") as file:
+    with atomic_write(path, overwrite) as temporary, open(temporary, "wb") as file:
         start = len(MAGIC) + HEADER.size + CHECKSUM.size
         file.seek(start)  # the header is written last: it holds the counts
         for block in blocks:

@@ -195,7 +195,10 @@ def _write_array(codec, container, destination, overwrite, skip_existing):
         header = {"descr": "|u1", "fortran_order": False}
         header["shape"] = (container.images, *shapes.pop())
         # Not mapped into memory: a full disk would end the process.
-        with atomic_write(destination, overwrite) as aside, open(aside, "wb") as file:
+        with (
+            atomic_write(destination, overwrite) as temporary,
+            open(temporary, "wb") as file,
+        ):
             np.lib.format.write_array_header_1_0(file, header)
             for block in container:
                 file.write(_unpack(codec, container, block).tobytes())

@@ -12,9 +12,9 @@ from convae_keras.sequences.planted import KINDS, plant
 from convae_keras.sequences.scores import (
     NetworkScores,
     WindowScores,
-    deviation,
     fine_detail,
     moving_z_score,
+    robust_z_score,
     two_sided,
 )
 from convae_keras.sequences.text import (
@@ -36,7 +36,6 @@ __all__ = [
     "Sequences",
     "WindowScores",
     "check_sequences",
-    "deviation",
     "fine_detail",
     "moving_z_score",
     "one_hot",
@@ -44,6 +43,7 @@ __all__ = [
     "plant",
     "prefix_within",
     "read_documentation",
+    "robust_z_score",
     "sequence_autoencoder",
     "split_lines",
     "text_autoencoder",

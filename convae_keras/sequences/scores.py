@@ -16,7 +16,7 @@ from convae_keras.validation import as_array, check_finite, check_ints, require
 BATCH = 512
 
 
-def deviation(values):
+def robust_z_score(values):
     """Counts robust standard deviations from the median of each sequence.
 
     Args:
@@ -35,7 +35,7 @@ def deviation(values):
 
     Example:
 
-    >>> deviation(np.array([[1.0, 2, 3, 4, 50]])).round(2).tolist()
+    >>> robust_z_score(np.array([[1.0, 2, 3, 4, 50]])).round(2).tolist()
     [[-1.35, -0.67, 0.0, 0.67, 31.7]]
     """
     expected = "`values` must be (n, steps) or (n, steps, channels)"
@@ -56,8 +56,8 @@ def two_sided(error, widths=(4, 16)):
             windows in which squared errors are averaged.
 
     Returns:
-        float `(n, steps)`: the largest absolute `deviation` of the logarithm of the
-        mean squared error, over all windows and channels.
+        float `(n, steps)`: the largest absolute `robust_z_score` of the logarithm of
+        the mean squared error, over all windows and channels.
 
     Raises:
         ValueError: for an array of other dimensions, or widths that are not
@@ -71,7 +71,7 @@ def two_sided(error, widths=(4, 16)):
     require(valid, f"`widths` must be positive numbers. Received: {widths!r}")
     for width in widths:
         strength = gaussian_filter1d(np.square(error), width, axis=1)
-        found.append(np.abs(deviation(np.log(strength + 1e-6))).max(axis=-1))
+        found.append(np.abs(robust_z_score(np.log(strength + 1e-6))).max(axis=-1))
     return np.max(found, axis=0)
 
 
@@ -252,7 +252,7 @@ class NetworkScores:
         Those of the error in a narrow and in a wide window, in either direction,
         and that of the distance of the code.
         """
-        far = deviation(np.log(self.far(x) + 1e-9))
+        far = robust_z_score(np.log(self.far(x) + 1e-9))
         return np.maximum(two_sided(self.residual(x)), far)
 
     def _cut(self, x, name="x"):

@@ -59,9 +59,9 @@ def _fetch_runtime():
             sys.exit(f"{RUNTIME} is not the one that is expected: sha512-{found}")
         with tarfile.open(package) as archive:
             for name in FILES:
-                with atomic_write(BUILD / name) as aside:
+                with atomic_write(BUILD / name) as temporary:
                     data = archive.extractfile(f"package/dist/{name}").read()
-                    aside.write_bytes(data)
+                    temporary.write_bytes(data)
 
 
 def _export_networks():

@@ -6,10 +6,10 @@ from convae_keras import Sequences, sequence_autoencoder, train
 from convae_keras.sequences import (
     NetworkScores,
     WindowScores,
-    deviation,
     fine_detail,
     moving_z_score,
     plant,
+    robust_z_score,
     two_sided,
     windows,
 )
@@ -57,8 +57,8 @@ def test_too_little_is_unusual_too():
 @pytest.mark.static
 def test_deviation_is_of_each_sequence():
     x = np.random.default_rng(0).normal(size=(3, 500))
-    scaled = deviation(x * [[1], [10], [100]] + [[0], [5], [-7]])
-    np.testing.assert_allclose(scaled, deviation(x), atol=1e-6)
+    scaled = robust_z_score(x * [[1], [10], [100]] + [[0], [5], [-7]])
+    np.testing.assert_allclose(scaled, robust_z_score(x), atol=1e-6)
     assert abs(scaled.std() - 1) < 0.1
 
 
@@ -134,7 +134,7 @@ def test_bad_scores():
     with pytest.raises(ValueError, match="`widths` must be positive"):
         two_sided(x, (0,))
     with pytest.raises(ValueError, match="`values` must be .n, steps."):
-        deviation(x[0, :, 0])
+        robust_z_score(x[0, :, 0])
     with pytest.raises(ValueError, match="must be finite"):
         NetworkScores(autoencoder, x).surprise(np.where(x > 1, np.nan, x))
 
@@ -142,4 +142,4 @@ def test_bad_scores():
 @pytest.mark.static
 def test_a_deviation_of_what_is_no_number():
     with pytest.raises(ValueError, match="`values` must be finite numbers"):
-        deviation(np.array([[1.0, np.nan, 3]]))
+        robust_z_score(np.array([[1.0, np.nan, 3]]))
