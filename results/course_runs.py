@@ -126,14 +126,10 @@ def codec_photographs(images):
     return model, history
 
 
-def vae(name, beta):
+def vae(images):
     """Notebook 08: the variational twin of the reference network, in its budget."""
-
-    def run(images):
-        model = variational_autoencoder(beta=beta, seed=0)
-        return _train(name, model, images, 20, 128, learning_rate=0.005)
-
-    return run
+    model = variational_autoencoder(seed=0)
+    return _train("vae", model, images, 20, 128, learning_rate=0.005)
 
 
 def refined(weight):
@@ -165,8 +161,7 @@ COURSE_RUNS = {
     "features_affine": codes("features_affine", 128, 20, WARP),
     "denoiser": denoiser,
     "denoiser_blog": denoiser_blog,
-    "vae": vae("vae", 1.0),
-    "vae_quarter": vae("vae_quarter", 0.25),
+    "vae": vae,
     "refined": refined(0.01),
     "refined_twin": refined(0.0),
 }
