@@ -249,8 +249,9 @@ def corruption_of(task, arguments, images):
     if images.inputs_train is None:
         return task.corruption(arguments, images.image_shape)
     given = _given(task, arguments)
-    message = "{} cannot be used with images in input/ and target/. Received: {}"
-    require(not given, message.format(", ".join(given), [*given.values()]))
+    flags = ", ".join(f"`{flag}`" for flag in given)
+    message = f"{flags} cannot be used with images in input/ and target/"
+    require(not given, f"{message}. Received: {[*given.values()]}")
     large, small = images.image_shape[:2], images.inputs_train.shape[1:3]
     expected = "super-resolution" if large != small else "denoise"
     message = f"`--task` must be {expected} for pairs of {small} and {large} pixels. "

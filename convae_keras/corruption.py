@@ -81,9 +81,9 @@ def from_config(config):
     if config is None:
         return None
     kinds = {kind.__name__: kind for kind in Corruption.__subclasses__()}
-    name = config.get("name") if isinstance(config, dict) else None
-    known = isinstance(name, str) and name in kinds
-    require(known, f"Unknown corruption {config!r:.99}. Available: {sorted(kinds)}")
+    name = config.get("name") if isinstance(config, dict) else config
+    known = isinstance(config, dict) and isinstance(name, str) and name in kinds
+    require(known, f"Unknown corruption {name!r:.99}. Available: {sorted(kinds)}")
     values = {key: value for key, value in config.items() if key != "name"}
     # JSON has no tuples.
     values = {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}

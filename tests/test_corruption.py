@@ -111,7 +111,7 @@ def test_no_corruption_has_no_config():
     assert from_config(None) is None
     with pytest.raises(ValueError, match="'Smear'.*'Fog'"):
         from_config({"name": "Smear"})
-    with pytest.raises(ValueError, match="Unknown corruption {}"):
+    with pytest.raises(ValueError, match="Unknown corruption None"):
         from_config({})
     with pytest.raises(ValueError, match="Unknown corruption 'Fog'"):
         from_config("Fog")
