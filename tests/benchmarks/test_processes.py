@@ -9,10 +9,11 @@ pytestmark = pytest.mark.static
 
 
 def test_a_process_is_timed_and_weighed():
-    code = "import time; print('begin'); time.sleep(.2); print('end'); x = b'1' * 2**26"
+    code = "import time; print('begin'); time.sleep(1); print('end'); x = b'1' * 2**26"
     watched = watch("-c", code)
     assert [line for _, line in watched.lines] == ["begin", "end"]
-    assert 0.2 <= watched.when("end") - watched.when("begin") < watched.seconds
+    # A line is timed when it is read, which a busy machine may do late.
+    assert 0.5 < watched.when("end") - watched.when("begin") < watched.seconds
     assert 64 < watched.peak_megabytes
     code = "import os; print(os.environ['TF_NUM_INTEROP_THREADS'])"
     threads = watch("-c", code, threads=(1, 2))
