@@ -23,6 +23,7 @@ KINDS = {
     "Conv": COLORS[0],
     "Dense": COLORS[3],
     "EntropyBottleneck": COLORS[5],
+    "SampleCode": COLORS[5],
     "Add": COLORS[4],
     "Concatenate": COLORS[4],
 }
@@ -75,12 +76,12 @@ def draw_network(model, input_shape=None):
     return figure
 
 
-def _layers(model, part=""):
-    """Yields each layer, those of models within it too, and the part it is of."""
+def _layers(model, part=None):
+    """Yields each layer, those of models within it too, and the model it is of."""
     # Functions such as `depth_to_space` are operations, but no layers.
     for layer in getattr(model, "operations", model.layers):
         if isinstance(layer, keras.Model):
-            yield from _layers(layer, layer.name)
+            yield from _layers(layer, layer)
         elif not (part and isinstance(layer, keras.layers.InputLayer)):
             yield layer, part
 
@@ -94,7 +95,8 @@ def _blocks(model):
     blocks = []
     for layer, part in _layers(model):
         if _kind(layer):
-            blocks.append((layer, part, layer.output.shape[1:]))
+            name = part.name if part else ""
+            blocks.append((layer, name, layer.output.shape[1:]))
         elif isinstance(layer, keras.layers.Reshape):
             blocks[-1] = *blocks[-1][:2], layer.output.shape[1:]
     return blocks
@@ -104,7 +106,7 @@ def _skips(model):
     """Lists pairs of layers that are connected past those drawn between them."""
     skips, last, made_by, entry = [], None, {}, (None, None)
     for layer, part in _layers(model):
-        if part != entry[0]:  # what a model within the model is given
+        if part is not entry[0]:  # what a model within the model is given
             entry = part, last
         if _kind(layer):
             inputs = keras.tree.flatten(layer.input)
@@ -140,7 +142,7 @@ def _words(layer):
     activation = getattr(getattr(layer, "activation", None), "__name__", "linear")
     details = [size, "" if activation == "linear" else activation]
     name = type(layer).__name__.removesuffix("Layer")
-    name = re.sub(r"(?<=[a-z]{4})(Conv|Pool|Bottleneck)", r"\n\1", name)
+    name = re.sub(r"(?<=[a-z]{4})(Conv|Pool|Bottleneck|Code)", r"\n\1", name)
     return "\n".join([name, *filter(None, details)])
 
 

@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 
 from convae_keras import block_autoencoder, conv_autoencoder, conv_codec
 from convae_keras.drawing import draw_network
+from convae_keras.generation import variational_autoencoder
 from convae_keras.restorers import restorer
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.float32]
@@ -56,6 +57,15 @@ def test_paths_beside_each_other_are_arcs_too():
     arcs = [text for text in figure.axes[0].texts if getattr(text, "arrow_patch", None)]
     # In each half: into the linear map, past it, and from it into the sum.
     assert len(arcs) == 6
+
+
+def test_a_model_within_the_encoder_is_no_detour():
+    model = variational_autoencoder(image_shape=(16, 16, 1), latent_dim=3)
+    figure = draw_network(model)
+    assert "Sample\nCode" in texts(figure)
+    assert not [
+        text for text in figure.axes[0].texts if getattr(text, "arrow_patch", None)
+    ]
 
 
 def test_a_code_that_is_reshaped_is_drawn_as_maps():

@@ -5,7 +5,6 @@ from sklearn.metrics import pairwise_distances
 
 from convae_keras.features import encode
 from convae_keras.keras_settings import standard_settings
-from convae_keras.pipelines import to_float
 from convae_keras.validation import check_finite, check_ints, require
 
 # The probability at which the classifier counts as sure.
@@ -34,9 +33,9 @@ def compare_images(classifier, real, generated):
             fewer than six of either.
     """
     sets = [encode(classifier, x, "features") for x in (real, generated)]
-    found = classifier.predict(to_float(generated), batch_size=500, verbose=0)
+    probabilities = encode(classifier, generated)
     row = {"frechet": frechet_distance(*sets), **precision_recall(*sets)}
-    return row | {"sure": float((found.max(axis=1) >= SURE).mean())}
+    return row | {"sure": float((probabilities.max(axis=1) >= SURE).mean())}
 
 
 def frechet_distance(real, generated):
