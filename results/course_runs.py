@@ -126,10 +126,14 @@ def codec_photographs(images):
     return model, history
 
 
-def vae(images):
+def vae(name, beta):
     """Notebook 08: the variational twin of the reference network, in its budget."""
-    model = variational_autoencoder(seed=0)
-    return _train("vae", model, images, 20, 128, learning_rate=0.005)
+
+    def run(images):
+        model = variational_autoencoder(beta=beta, seed=0)
+        return _train(name, model, images, 20, 128, learning_rate=0.005)
+
+    return run
 
 
 def refined(weight):
@@ -161,7 +165,8 @@ COURSE_RUNS = {
     "features_affine": codes("features_affine", 128, 20, WARP),
     "denoiser": denoiser,
     "denoiser_blog": denoiser_blog,
-    "vae": vae,
+    "vae": vae("vae", 1.0),
+    "vae_quarter": vae("vae_quarter", 0.25),
     "refined": refined(0.01),
     "refined_twin": refined(0.0),
 }
