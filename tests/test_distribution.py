@@ -134,7 +134,7 @@ def test_two_processes_train_as_one_and_survive_a_loss(tmp_path, start):
     address = _address()
     resumed = [start(tmp_path / "two", address, "2", index) for index in "10"]
     for process in resumed:
-        output, errors = process.communicate(timeout=120)
+        output, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors
     assert "epoch   1/3" not in output
     histories = [tmp_path / name / "history.json" for name in ("one", "two")]

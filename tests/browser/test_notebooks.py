@@ -114,7 +114,7 @@ def test_the_playground_is_drawn_on(open_page, lab, draw):
 
 def _changed(picture, before):
     """Waits until a picture is another one, and returns it."""
-    for _ in range(100):
+    for _ in range(600):  # a minute, on a busy machine
         after = picture.screenshot()
         if after != before:
             return after
