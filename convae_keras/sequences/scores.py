@@ -267,8 +267,9 @@ class NetworkScores:
 def _predict(model, cut):
     """Applies a model to windows, in batches of one size, which is compiled once."""
     flat = cut.reshape(-1, *cut.shape[2:])
-    padded = np.resize(flat, (-(-len(flat) // BATCH) * BATCH, *flat.shape[1:]))
-    return model.predict(padded, batch_size=BATCH, verbose=0)[: len(flat)]
+    batches = np.resize(flat, (-(-len(flat) // BATCH), BATCH, *flat.shape[1:]))
+    outputs = [model.predict_on_batch(batch) for batch in batches]
+    return np.concatenate(outputs)[: len(flat)]
 
 
 def _floats(x, name="x", channels=None):
