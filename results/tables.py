@@ -45,6 +45,8 @@ WORDS = {
         ],
         "winners": {"ours": "ours", "baseline": "baseline", "tie": "tie"},
         "minutes": "{}, full {}",
+        "against": "{}: {}",
+        "comma": ", ",
     },
     "zh": {
         "results": [
@@ -52,13 +54,15 @@ WORDS = {
             "指标",
             "本项目",
             "最强基线",
-            "各运行次数",
-            "更好的",
+            "运行次数",
+            "更优者",
             "笔记本",
         ],
-        "course": ["", "笔记本", "内容", "数据", "先修", "分钟", "结果"],
+        "course": ["", "笔记本", "内容", "数据", "先修", "用时（分钟）", "结果"],
         "winners": {"ours": "本项目", "baseline": "基线", "tie": "持平"},
         "minutes": "{}，完整 {}",
+        "against": "{}：{}",
+        "comma": "、",
     },
 }
 
@@ -133,7 +137,8 @@ def course(folder, language="en"):
         title, shows, data, headline = texts if language == "en" else entry["zh"]
         result = headline.format(**measured)
         minutes = words["minutes"].format(*_minutes(ROOT / path))
-        link, after = f"[{title}]({path})", entry["after"]
+        link = f"[{title}]({path})"
+        after = entry["after"].replace(", ", words["comma"])
         rows.append([entry["file"][:2], link, shows, data, after, minutes, result])
     return markdown_table(rows)
 
@@ -180,9 +185,10 @@ def headlines(folder, language="en"):
         mine, theirs = (_cell(each, row) for each in (ours, baseline))
         texts = [row[key] for key in ("task", "metric", "against")]
         task, metric, against = texts if language == "en" else row["zh"]
-        metric, against = f"{metric} {ARROWS[row['better']]}", f"{against}: {theirs}"
+        metric = f"{metric} {ARROWS[row['better']]}"
+        against = words["against"].format(against, theirs)
         better = words["winners"][winner(ours, baseline, row["better"])]
-        runs = f"{ours['runs']}, {baseline['runs']}"
+        runs = f"{ours['runs']}{words['comma']}{baseline['runs']}"
         rows.append([task, metric, mine, against, runs, better, row["file"]])
     return markdown_table(rows)
 

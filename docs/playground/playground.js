@@ -144,7 +144,8 @@ function say(key, detail = "") {
 }
 
 function translate() {
-  document.documentElement.lang = language;
+  document.documentElement.lang = language === "zh" ? "zh-CN" : language;
+  document.title = TEXTS[language].page;
   for (const element of document.querySelectorAll("[data-text]")) {
     element.textContent = TEXTS[language][element.dataset.text];
   }
