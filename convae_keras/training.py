@@ -210,6 +210,8 @@ def _fit(autoencoder, images, corrupt, settings, run, tensorboard, verbose):
         # PyTorch refuses the cross-entropy of what is not a number.
         nan = {"loss": np.nan, "val_loss": np.nan}
         keeper.on_epoch_end(len(keeper.history["loss"]), nan)
+    else:  # else TensorFlow compiles several steps into one for `predict`, too
+        autoencoder.compile(autoencoder.optimizer, autoencoder.loss)
     finally:  # also after Ctrl-C
         keeper.finish()
     return keeper.history

@@ -197,6 +197,21 @@ def test_long_epochs_are_a_multiple_of_eight_steps(count, batch_size, steps):
     assert training._steps({"batch_size": batch_size}, count) == steps
 
 
+def test_eight_steps_at_once_in_training_only(few, monkeypatch):
+    seen, fit = [], keras.Model.fit
+
+    def watched_fit(model, **options):
+        seen.append(model.steps_per_execution)
+        return fit(model, **options)
+
+    monkeypatch.setattr(training, "FEW_STEPS", 0)
+    monkeypatch.setattr(keras.Model, "fit", watched_fit)
+    model = tiny()
+    train(model, few, epochs=1, batch_size=1, verbose=0)
+    assert seen == [1 if keras.backend.backend() == "torch" else 8]
+    assert model.steps_per_execution == 1
+
+
 def test_warmup_cosine():
     schedule = warmup_cosine(0.5, 200)
     rates = np.array([float(schedule(step)) for step in range(0, 201, 10)])
