@@ -225,7 +225,8 @@ def format_rows(rows):
             keys are the columns.
 
     Returns:
-        str, a line for the header and for each row, in four significant digits.
+        str, a line for the header and for each row, in four significant digits;
+        numbers from 10,000 on are whole.
 
     Example:
 
@@ -236,7 +237,10 @@ def format_rows(rows):
     widths = {column: max(11, len(column) + 2) for column in next(iter(rows.values()))}
     lines = [f"{'':34}" + "".join(f"{key:>{width}}" for key, width in widths.items())]
     for name, row in rows.items():
-        cells = (f"{row[key]:{width}.4g}" for key, width in widths.items())
+        cells = (
+            f"{row[key]:{width}{',.0f' if abs(row[key]) >= 10_000 else '.4g'}}"
+            for key, width in widths.items()
+        )
         lines.append(f"{name:34}" + "".join(cells))
     return "\n".join(lines)
 

@@ -244,11 +244,11 @@ def test_recorded_results(recorded, capsys):
 
 
 def test_rows_are_formatted_under_the_columns_of_the_first():
-    rows = {"PCA": {"mse": 0.0174, "frechet": 123.456}}
+    rows = {"PCA": {"mse": 0.0174, "frechet": 12345.6}}
     rows["this"] = {"frechet": 2.0, "mse": 1e-4, "more": 1.0}
     table = [line.split() for line in format_rows(rows).splitlines()]
     assert table[0] == ["mse", "frechet"]
-    assert table[1:] == [["PCA", "0.0174", "123.5"], ["this", "0.0001", "2"]]
+    assert table[1:] == [["PCA", "0.0174", "12,346"], ["this", "0.0001", "2"]]
 
 
 # --- claims ------------------------------------------------------------------
