@@ -21,7 +21,7 @@ class SampleCode(layers.Layer):
     Args:
         weight: float, of the divergence.
         seed: int, of the noise.
-        **kwargs: as in `keras.layers.Layer`, such as `name`.
+        **kwargs: as in `keras.layers.Layer`, such as `name`. Computes in float32.
 
     Input shape:
         float `(n, 2 * latent_dim)`: means, then logarithms of variances.
@@ -31,7 +31,7 @@ class SampleCode(layers.Layer):
     """
 
     def __init__(self, weight=1.0, seed=0, **kwargs):
-        super().__init__(**kwargs)
+        super().__init__(**{"dtype": "float32", **kwargs})
         self.weight, self.seed = weight, seed
         self.generator = keras.random.SeedGenerator(seed)
 
@@ -55,6 +55,7 @@ def variational_autoencoder(
     beta=1.0,
     image_shape=(28, 28, 1),
     seed=None,
+    name="variational",
     **switches,
 ):
     """Builds the variational twin of a network of `conv_autoencoder`.
@@ -68,11 +69,14 @@ def variational_autoencoder(
     that is, the negative evidence lower bound by the pixel if `beta` is 1.
 
     Args:
-        preset, image_shape, **switches: as in `conv_autoencoder`.
+        preset: as in `conv_autoencoder`.
         latent_dim: int.
         beta: float, weight of the divergence.
+        image_shape: as in `conv_autoencoder`.
         seed: int, of the initial weights and the noise, or None for other weights
             at every call.
+        name: str.
+        **switches: as in `conv_autoencoder`.
 
     Returns:
         An uncompiled `Autoencoder` as `conv_autoencoder` returns it, for `train`.
@@ -102,7 +106,7 @@ def variational_autoencoder(
         draw = SampleCode(weight, plain(seed) or 0, name="code", dtype="float32")
         encoder = keras.Model(inputs, draw(statistics(inputs)), name="encoder")
         images = keras.Input(statistics.input_shape[1:], name="images")
-        return Autoencoder(images, decoder(encoder(images)), name="variational")
+        return Autoencoder(images, decoder(encoder(images)), name=name)
 
 
 def kl_divergence(mean, log_variance):

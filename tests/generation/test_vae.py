@@ -3,9 +3,13 @@
 import keras
 import numpy as np
 import pytest
-from helpers import fewer
+from helpers import fewer, use_policy
 
-from convae_keras.generation.vae import kl_divergence, variational_autoencoder
+from convae_keras.generation.vae import (
+    SampleCode,
+    kl_divergence,
+    variational_autoencoder,
+)
 from convae_keras.saving import load_model
 
 TINY = {"filters": (2, 3), "code_filters": (), "latent_dim": 4}
@@ -69,6 +73,18 @@ def test_it_is_an_autoencoder_that_is_saved(tmp_path):
     expected = model.predict_on_batch(x)
     np.testing.assert_allclose(loaded.predict_on_batch(x), expected, rtol=1e-5)
     assert loaded.encoder.get_layer("code").weight == pytest.approx(1 / 784)
+
+
+def test_its_name_is_passed_on():
+    assert variational_autoencoder(**TINY).name == "variational"
+    assert variational_autoencoder(**TINY, name="mine").name == "mine"
+
+
+@pytest.mark.float32  # sets the policy itself
+def test_codes_are_float32_under_any_policy():
+    use_policy("mixed_float16")
+    code = SampleCode()(np.zeros((2, 8), "float32"))
+    assert keras.backend.standardize_dtype(code.dtype) == "float32"
 
 
 @pytest.mark.parametrize(
