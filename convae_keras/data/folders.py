@@ -11,7 +11,7 @@ import numpy as np
 from convae_keras.data import image_files
 from convae_keras.data.image_files import FITS, FORMATS, MODES, SkippedFiles, in_threads
 from convae_keras.data.splits import carve, find_splits, warn_of_copies
-from convae_keras.validation import as_path, chunks, is_int, reason, require
+from convae_keras.validation import as_path, check_ints, chunks, is_int, reason, require
 
 # Images that all have one size, at most this on each side, keep it; all others
 # are resized to 64 × 64.
@@ -49,8 +49,8 @@ def read_folder(
         color: `"grayscale"` (or `"grey"`), `"rgb"`, or None for grayscale if
             all files are grayscale (WebP files never are).
         fit: `"crop"` to crop to the center, or `"pad"` to add black margins.
-        seed: int. Each split is shuffled with it, since the order of the files
-            is often the order of the labels.
+        seed: int from 0 to 2³² - 1. Each split is shuffled with it, since the order
+            of the files is often the order of the labels.
         white: number, the value of white in files of more than 8 bits a sample;
             None for the highest that their bits can hold. Files of signed
             numbers, of floats or of more than 16 bits need it.
@@ -73,6 +73,7 @@ def read_folder(
     folder, size = as_path(folder, "folder"), _check_options(image_size, color, fit)
     decoding = {"white": white, "background": background}
     image_files.check_decoding(**decoding)
+    check_ints(0, 2**32 - 1, seed=seed)
     expected = "`folder` must be a folder of images"
     require(folder.is_dir(), f"{expected}. Received: '{folder}'")
     paths, skipped = image_files.image_paths(folder)

@@ -15,8 +15,7 @@ from convae_keras.validation import as_path, check_limit, is_number, require
 # Pillow's names of the formats that are read, and the suffixes of their files. Of
 # an animation, as of a TIFF of several pages, the first picture is read.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".jfif", ".webp", ".bmp", ".tif", ".tiff")
-EXTENSIONS += (".gif",)
+EXTENSIONS = tuple(".png .jpg .jpeg .jfif .webp .bmp .tif .tiff .gif".split())
 
 # From a `color` argument to Pillow's mode. "grayscale" is Keras's spelling.
 MODES = {"grayscale": "L", "rgb": "RGB", "grey": "L"}
@@ -217,7 +216,7 @@ def open_image(path):
 
     Raises:
         ValueError: if it is no regular file, of another format, or has more
-            pixels than the limit.
+            pixels than the limit, or than twice `PIL.Image.MAX_IMAGE_PIXELS`.
     """
     require(os.path.isfile(path), "not a regular file")
     # Given a name, Pillow would map an uncompressed file into memory, and
@@ -228,6 +227,8 @@ def open_image(path):
             image = stack.enter_context(Image.open(file, formats=FORMATS))
         except UnidentifiedImageError:
             raise ValueError(f"not one of {', '.join(FORMATS)}") from None
+        except Image.DecompressionBombError as error:
+            raise ValueError(f"{error} (PIL.Image.MAX_IMAGE_PIXELS)") from None
         check_limit(image.width * image.height, "pixels")
         yield image, _file_info(image)
 
@@ -275,7 +276,10 @@ def decode(image, info, mode=None, white=None, background=None):
         of 16 bits whose white was not given, None for other files.
 
     Raises:
-        ValueError: if white is not known, or values lie beyond it.
+        ValueError: if white is not known, or values lie beyond it. Of colors of
+            more than 8 bits: if they are signed or floats, `white` is given, or
+            one of them is transparent.
+        OSError and other errors of Pillow's: if the pixels cannot be read.
     """
     image, highest = _to_8_bits(image, info, white)
     if mode is None:

@@ -78,8 +78,8 @@ def photograph_patches(patch_size=PATCH_SIZE, color="rgb"):
         random.
 
     Raises:
-        ValueError: if `patch_size` is not an int from 3 to 150, the size of the
-            smallest photograph at half size; or for an unknown color.
+        ValueError: if `patch_size` is not an int from 3 to 150, a size that fits
+            every photograph at half size; or for an unknown color.
     """
     check_ints(3, 150, patch_size=patch_size)
     parts = {}
@@ -154,8 +154,8 @@ def read_patches(
         patch_size: int, pixels on each side of a patch (of an input, for pairs).
             Smaller images are skipped, and named in a warning.
         color: `"grayscale"` (or `"grey"`), `"rgb"`, or None for `"rgb"`.
-        seed: int, for the order of the files, and for the choice of patches if
-            a file has more than its part of 20,000 (`MOST_PATCHES`).
+        seed: int from 0 to 2³² - 1, for the order of the files, and for the choice
+            of patches if a file has more than its part of 20,000 (`MOST_PATCHES`).
         white, background: as in `read_folder`.
 
     Returns:
@@ -166,6 +166,7 @@ def read_patches(
         ValueError: if an image has no partner, or their sizes do not match; if a
             split has no patch; or for invalid options.
     """
+    check_ints(0, 2**32 - 1, seed=seed)
     folder, rng = as_path(folder, "folder"), np.random.default_rng(seed)
     image_files.check_color(color)
     decoding = {"white": white, "background": background}

@@ -43,6 +43,10 @@ OTHER_FINGERPRINTS = {
 # Of the `Sequences` of notebook 11.
 PRESSURE_FINGERPRINT = "1c99cd3af4b160dd"
 
+# What `load_images` takes for the photographs, and for a folder.
+PATCHES = {"patch_size", "color"}
+OPTIONS = PATCHES | {"image_size", "fit", "seed", "white", "background"}
+
 # Seconds to wait for a server before a download counts as failed.
 DOWNLOAD_TIMEOUT = 10
 
@@ -52,7 +56,8 @@ class Images:
     """A set of images, split into training, validation and test images.
 
     Everything is validated on construction. `(n, height, width)` arrays are
-    accepted, and become `(n, height, width, 1)`.
+    accepted, and become `(n, height, width, 1)`. Given by position, labels follow
+    the images of their split: `x_train, y_train, x_val, y_val, x_test, y_test`.
 
     Args:
         name: str.
@@ -183,8 +188,8 @@ def load_images(source=None, **folder_options):
         `Images`.
 
     Raises:
-        ValueError: for an unknown source, one that cannot be downloaded or read,
-            or contents that are not images.
+        ValueError: for an unknown source or option, a source that cannot be
+            downloaded or read, or contents that are not images.
 
     Example:
 
@@ -200,6 +205,9 @@ def load_images(source=None, **folder_options):
     require(is_path, f"{expected}. Received: {type(source).__name__}")
     # Not `resolve`, which would name a link after its target.
     path = Path(os.path.abspath(as_path(source, "source")))
+    known = PATCHES if source == "photographs" else OPTIONS
+    unknown = sorted({*folder_options} - known)
+    require(not unknown, f"Unknown options: {unknown}. Available: {sorted(known)}")
     if path.is_dir() and source not in CLASS_NAMES:
         return _images(path.name, _read(path, **folder_options))
     if source == "photographs":

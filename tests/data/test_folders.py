@@ -584,6 +584,14 @@ def test_a_broken_file_is_named_and_skipped(break_file, name, tmp_path, monkeypa
     assert sorted(values(together(parts))) == list(range(20))
 
 
+def test_pixels_beyond_pillows_own_limit_are_a_value_error(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 40 * 40)
+    a_bomb(tmp_path / "a.png")
+    message = r"\(3600 pixels\) exceeds .*PIL.Image.MAX_IMAGE_PIXELS"
+    with pytest.raises(ValueError, match=message), files.open_image(tmp_path / "a.png"):
+        pass
+
+
 def test_a_file_that_is_cut_short_decides_nothing(tmp_path):
     fill(tmp_path, [f"{i:02}.png" for i in range(20)])
     pixels = np.random.default_rng(0).integers(0, 256, (90, 120, 3), "uint8")
@@ -666,6 +674,9 @@ def test_no_folder(name, tmp_path):
         ({"white": "255"}, "`white` must be .*Received: '255'"),
         ({"background": "no such color"}, "`background` must be .*'no such color'"),
         ({"background": 3}, "`background` must be .*Received: 3"),
+        ({"seed": "a"}, "`seed` must be an int from 0 .*Received: 'a'"),
+        ({"seed": 1.5}, "`seed` must be .*Received: 1.5"),
+        ({"seed": 2**32}, "`seed` must be .*Received: 4294967296"),
     ],
 )
 def test_bad_options(options, message, tmp_path):

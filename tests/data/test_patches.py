@@ -370,6 +370,8 @@ def test_a_split_that_is_left_without_a_patch(tmp_path):
         (["a.png"], {"patch_size": 4.0}, "`patch_size` must be .*Received: 4.0"),
         (["a.png"], {"patch_size": "4"}, "`patch_size` must be .*Received: '4'"),
         (["a.png"], {"color": "blue"}, "`color` must be .*'blue'"),
+        (["a.png"], {"seed": -1}, "`seed` must be an int from 0 .*Received: -1"),
+        (["a.png"], {"seed": None}, "`seed` must be .*Received: None"),
         ([], {}, "`folder` must be a folder of images"),
         (["a.png", "b.png"], {}, "at least 3 images.*Received: 2 in"),
         (["val/a.png"], {}, "`folder` must .*`train/`"),

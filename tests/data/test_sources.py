@@ -304,6 +304,8 @@ def test_only_all_of_mnist_is_official(digits, monkeypatch):
         (7, {}, "`source` must be .*int"),
         ("mnist5k", {"image_size": 32}, r"\['image_size'\].*folder.*'mnist5k'"),
         ("", {"color": "blue"}, "`color` must be"),
+        ("", {"size": 8}, r"Unknown options: \['size'\]. Available: .*'image_size'"),
+        ("photographs", {"fit": "pad"}, r"options: \['fit'\].*: \['color', 'patch"),
     ],
 )
 def test_no_such_source(source, options, message, tmp_path):
