@@ -15,13 +15,7 @@ from convae_keras.files import results
 from convae_keras.files.batches import compute_of_model
 from convae_keras.files.workers import alone
 from convae_keras.saving import atomic_write, fingerprint, locked
-from convae_keras.validation import (
-    as_path,
-    check_ints,
-    check_limit,
-    plain,
-    require,
-)
+from convae_keras.validation import as_path, check_ints, check_limit, plain, require
 
 # The settings in a file of features. Earlier versions wrote neither of the last two.
 ABOUT = {"model": str, "layer": (str, None), "pooling": (str, None), "fit": str}
@@ -53,8 +47,9 @@ def encode_files(
             `(n, d)`; `names`, the `n` paths relative to `source`; and `about`,
             the settings that `search` needs, as JSON. Written atomically.
         layer, pooling: as in `feature_model`.
-        fit, white, background: as in `read_folder`.
+        fit: as in `read_folder`.
         overwrite: bool, whether an existing file may be replaced.
+        white, background: as in `read_folder`.
         workers: who computes: what `files.workers.connected` yields, or this process.
 
     Returns:
@@ -65,6 +60,7 @@ def encode_files(
         ValueError: before any work, if there is nothing to read, the file exists,
             another process is writing it, or an option is invalid; and if no image
             at all could be read.
+        OSError: if the disk is full.
     """
     destination = as_path(destination, "destination")
     is_npz = destination.suffix == ".npz" and not destination.is_dir()

@@ -7,21 +7,13 @@ from convae_keras.generation.adversarial import (
     train_adversaries,
 )
 from convae_keras.generation.classifier import image_classifier, train_classifier
-from convae_keras.generation.flow import (
-    FlowSampler,
-    train_generator,
-    velocity_network,
-)
+from convae_keras.generation.flow import FlowSampler, train_generator, velocity_network
 from convae_keras.generation.frechet import (
     compare_images,
     frechet_distance,
     precision_recall,
 )
-from convae_keras.generation.generator import (
-    generate,
-    image_generator,
-    raise_contrast,
-)
+from convae_keras.generation.generator import generate, image_generator, raise_contrast
 from convae_keras.generation.samplers import Mixture, interpolate
 from convae_keras.generation.vae import variational_autoencoder
 
