@@ -95,6 +95,10 @@ def check_numbers(given):
 def check_workers(workers, source):
     """Checks that `--workers` can be used: with a folder, and with Dask.
 
+    Args:
+        workers: str, the flag's value.
+        source: str, the path of the images.
+
     Raises:
         ValueError: if not.
     """

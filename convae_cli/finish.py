@@ -1,5 +1,6 @@
 """What tasks do after training, with the trained model and the training images.
 
+Each function takes the `Path` of the run folder, its `keras.Model` and the `Images`.
 Help reads the tasks, and must not wait for Keras: it is imported inside.
 """
 

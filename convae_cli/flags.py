@@ -1,4 +1,7 @@
-"""Flags that several verbs have, each a function that adds some."""
+"""Flags that several verbs have, each a function that adds some.
+
+`add` is the `add_argument` of a verb's parser.
+"""
 
 from convae_cli.checks import pretrained_names
 
@@ -7,20 +10,24 @@ FITS = ("crop", "pad")
 
 
 def run_flag(add, name="run", **options):
+    """Adds the run folder, as an argument or a flag."""
     names = ", ".join(pretrained_names())
     help = f"run folder, or a pretrained model: {names}"
     add(name, metavar="RUN", help=help, **options)
 
 
 def skip_flag(add):
+    """Adds `--skip-existing`."""
     add("--skip-existing", action="store_true", help="leave existing files as they are")
 
 
 def overwrite_flag(add):
+    """Adds `--overwrite`."""
     add("--overwrite", action="store_true", help="replace existing files")
 
 
 def workers_flag(add):
+    """Adds `--workers`."""
     workers = (
         "share a folder's files among so many processes, or the workers of a Dask "
     )
@@ -29,6 +36,7 @@ def workers_flag(add):
 
 
 def data_flags(add):
+    """Adds the flags that say which images are loaded, and how."""
     sources = "mnist, fashion_mnist, cifar10, mnist5k, photographs, .npz file or folder"
     add("--data", metavar="SOURCE", help=f"{sources} (default: CONVAE_DATA, or mnist)")
     size = "size of a folder's images: one side, or height and width"
@@ -43,6 +51,7 @@ def data_flags(add):
 
 
 def decoding_flags(add):
+    """Adds `--white` and `--background`."""
     white = "value of white in files of more than 8 bits (default: by their bits)"
     add("--white", type=float, metavar="VALUE", help=white)
     background = "color behind transparent pixels: name or #rrggbb (default: white)"

@@ -49,6 +49,10 @@ def main(argv=None):
         int, the exit status: 0 if done, 1 if some files were skipped, 2 for input
         that cannot be used and disks that are full, 3 if other processes of the same
         work were lost, 130 after Ctrl-C.
+
+    Raises:
+        SystemExit: with 2 for arguments that cannot be parsed, with 0 after the help
+            or the version.
     """
     for stream in (sys.stdout, sys.stderr):
         # A file may have a name that the terminal cannot show.

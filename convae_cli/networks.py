@@ -1,5 +1,6 @@
 """The networks that `convae train` builds, from its arguments.
 
+A builder also takes the `Images`, and the `Corruption` to undo or None.
 Help reads the tasks, and must not wait for Keras: it is imported inside.
 """
 
