@@ -47,6 +47,10 @@ class NeighborDistance(layers.Layer):
 
     Output shape:
         float32 `(n,)`.
+
+    Raises:
+        ValueError: for numbers that are no positive ints, or `neighbors` above
+            `count`.
     """
 
     def __init__(self, count, neighbors, **kwargs):
@@ -88,6 +92,9 @@ class LocalDistance(layers.Layer):
 
     Output shape:
         float32 `(n, height, width)`.
+
+    Raises:
+        ValueError: for a `window` that is not above 0 and at most 32.
     """
 
     def __init__(self, window=WINDOW, **kwargs):
@@ -183,6 +190,9 @@ class PValue(layers.Layer):
     Output shape:
         float32 `(n,)`, from `1 / (count + 1)` to 1.
 
+    Raises:
+        ValueError: for a `count` that is no positive int.
+
     References:
         - [Vovk et al., 2005](https://doi.org/10.1007/b106715), conformal p-values
     """
@@ -239,8 +249,8 @@ def anomaly_detector(
 
     Raises:
         ValueError: for arrays that are not images of the autoencoder's size, fewer
-            than `neighbors` + 1 or two training images, or a range other than
-            [0, 1].
+            than `neighbors` + 1 or two training images, a range other than [0, 1],
+            or a model without an `encoder` of convolutions.
 
     References:
         - [Sun et al., 2022](https://arxiv.org/abs/2204.06507), neighbors of

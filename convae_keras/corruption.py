@@ -31,6 +31,9 @@ class Corruption:
         float32 array, or tensor if `x` is one, in [0, 1] (except for noise that
         is not clipped).
 
+    Raises:
+        ValueError: for an array that is not images.
+
     Example:
 
     >>> from dataclasses import dataclass
@@ -138,11 +141,14 @@ class GaussianNoise(Corruption):
     """Adds Gaussian noise.
 
     Args:
-        stddev: float, standard deviation, of pixels in [0, 1] (a noise level of
-            25 in the literature is `25 / 255`). Or `(low, high)`, from which
-            each image's is drawn uniformly.
+        stddev: float from 0 to 10, standard deviation, of pixels in [0, 1] (a
+            noise level of 25 in the literature is `25 / 255`). Or `(low, high)`,
+            from which each image's is drawn uniformly.
         clip: bool, clip the result to [0, 1], as sensors and files do. The
             noise of a black pixel then has a mean above 0.
+
+    Raises:
+        ValueError: for a value out of range.
     """
 
     stddev: float | tuple = 0.5
@@ -165,6 +171,9 @@ class SaltAndPepper(Corruption):
     Args:
         amount: float in [0, 1], the fraction, or `(low, high)`, from which each
             image's is drawn uniformly.
+
+    Raises:
+        ValueError: for a value out of range.
     """
 
     amount: float | tuple = 0.2
@@ -185,8 +194,12 @@ class Hole(Corruption):
     """Fills a square at a random position of each image, for inpainting.
 
     Args:
-        side: int, side of the square in pixels, at most the image's.
+        side: int from 1 to 10,000, side of the square in pixels, at most the
+            image's.
         value: float in [0, 1], the gray level it is filled with.
+
+    Raises:
+        ValueError: for a value out of range; when called, for images too small.
     """
 
     side: int = 10
@@ -215,11 +228,16 @@ class Fog(Corruption):
     """Blurs, lowers the contrast, then adds noise.
 
     Args:
-        blur: float, standard deviation of the Gaussian blur, in pixels.
+        blur: float from 0 to 100, standard deviation of the Gaussian blur, in
+            pixels, at most a third of the image's sides.
         contrast: float in [0.01, 1], the difference of white and black
             afterwards, or `(low, high)`, from which each image's is drawn
             uniformly. The level of black is drawn for each image.
-        stddev: float, standard deviation of the noise, which is clipped.
+        stddev: float from 0 to 10, standard deviation of the noise, which is
+            clipped.
+
+    Raises:
+        ValueError: for a value out of range; when called, for images too small.
     """
 
     blur: float = 1.0
@@ -245,10 +263,13 @@ class Downsample(Corruption):
     """Makes images `factor` times smaller. Not random.
 
     Args:
-        factor: int, at least 2. Surplus rows and columns at the bottom and right
-            are cropped.
+        factor: int from 2 to 10,000, at most the image's sides. Surplus rows and
+            columns at the bottom and right are cropped.
         method: `"box"`, the mean of `factor × factor` pixels, or `"bicubic"`,
             Keys's kernel stretched by `factor`, as in Pillow and Matlab.
+
+    Raises:
+        ValueError: for a value out of range; when called, for images too small.
     """
 
     factor: int = 2
@@ -277,12 +298,19 @@ class Warp(Corruption):
     Pixels from outside the image are black.
 
     Args:
-        rotation: float, the largest angle in degrees, in either direction.
-        scale: `(low, high)`, the scale factor, drawn log-uniformly.
-        shear: float, the largest shear, in pixels sideways for each pixel down.
-        shift: float, the largest translation in pixels, vertical and horizontal.
-        stddev: float, standard deviation of the noise, which is clipped, or
-            `(low, high)`, from which each image's is drawn uniformly.
+        rotation: float from 0 to 180, the largest angle in degrees, in either
+            direction.
+        scale: `(low, high)`, from 0.1 to 10, the scale factor, drawn
+            log-uniformly.
+        shear: float from 0 to 10, the largest shear, in pixels sideways for each
+            pixel down.
+        shift: float from 0 to 1000, the largest translation, vertical and
+            horizontal, in pixels of the original.
+        stddev: float from 0 to 10, standard deviation of the noise, which is
+            clipped, or `(low, high)`, from which each image's is drawn uniformly.
+
+    Raises:
+        ValueError: for a value out of range.
     """
 
     rotation: float = 20.0

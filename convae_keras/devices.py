@@ -28,8 +28,9 @@ def set_up_device(half=False):
 
     Args:
         half: bool, let new models compute in half precision (`mixed_float16`),
-            which is faster on GPUs; weights and outputs stay float32. False for
-            float32. Also set by the environment variable `CONVAE_HALF=1`.
+            which is faster on GPUs. Weights and outputs stay float32; codes
+            may be float16. False for float32. Also set by the environment
+            variable `CONVAE_HALF=1`.
     """
     half = half or os.environ.get("CONVAE_HALF") == "1"
     policy = "mixed_float16" if half else "float32"

@@ -32,7 +32,8 @@ def join(coordinator, processes, index):
 
     Raises:
         ValueError: for another backend than JAX, or values that do not fit.
-        ConnectionError: if the others do not join within five minutes.
+        ConnectionError: if the others do not join within five minutes, or if this
+            process has computed something or called `join` before.
 
     References:
         - [Li et al., 2020](https://arxiv.org/abs/2006.15704), data parallelism

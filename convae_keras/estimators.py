@@ -32,8 +32,9 @@ class ConvAutoencoderFeatures(
         latent_dim: int, size of the code; None for the preset's default.
         image_shape: `(height, width)` or `(height, width, channels)`, the shape
             of images given as rows of pixels; None for images given as images.
-        epochs, batch_size, learning_rate, corrupt, seed, verbose: as in `train`.
+        epochs, batch_size, learning_rate, corrupt: as in `train`.
         layer, pooling: as in `feature_model`.
+        seed, verbose: as in `train`.
 
     Attributes:
         autoencoder_: the trained `keras.Model`.
@@ -98,7 +99,18 @@ class ConvAutoencoderFeatures(
         return self
 
     def transform(self, X):
-        """Computes features, float32 `(n, features)`, of images as in `fit`."""
+        """Computes features.
+
+        Args:
+            X: as in `fit`.
+
+        Returns:
+            float32 `(n, features)`.
+
+        Raises:
+            ValueError: for arrays that are not such images.
+            NotFittedError: before `fit`.
+        """
         check_is_fitted(self)
         return encode(self.autoencoder_, self._images(X), *self._part)
 
@@ -116,6 +128,7 @@ class ConvAutoencoderFeatures(
         Raises:
             ValueError: if `layer` or `pooling` is set: the features are not the
                 code then; or for codes of another size.
+            NotFittedError: before `fit`.
         """
         check_is_fitted(self)
         expected = "`layer` and `pooling` must be None in `inverse_transform`"

@@ -73,6 +73,10 @@ def model_inputs(targets, inputs=None, start=0):
 
     Returns:
         float32 `(n, …)`.
+
+    Raises:
+        ValueError: for `inputs` that are not images, or too small for the
+            `Corruption`.
     """
     if inputs is None:
         return targets
@@ -85,10 +89,12 @@ def held_out_scores(autoencoder, images, corrupt=None):
     """Scores a model on the test images, beside suitable baselines.
 
     The baselines of an autoencoder are the mean training image and PCA with a
-    code of the same size; or, if the code has no fewer numbers than the image, a
-    copy of the image, which such a code can hold. Those of a denoiser are its
-    input and two filters tuned on validation images; of super-resolution, three
-    ways to interpolate; of a `Warp`, its input and the mean training image.
+    code of the same size, or of n - 1 numbers for n training images if that is
+    less; or, if the code has no fewer numbers than the image, a copy of the image,
+    which such a code can hold. Without an `encoder` it is the mean image alone.
+    Those of a denoiser are its input and two filters tuned on validation images;
+    of super-resolution, three ways to interpolate; of a `Warp`, its input and the
+    mean training image.
 
     Args:
         autoencoder: a `keras.Model`.

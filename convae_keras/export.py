@@ -121,8 +121,9 @@ def export_model(
         overwrite: bool, whether what is at `path` is replaced.
 
     Returns:
-        dict, what is in the JSON file: `inputs` and `outputs` (name, shape, dtype),
-        `pixels` (layout, range), `largest_difference`, `runtime`, `versions`.
+        dict, what is in the JSON file: `part`, `format`, `inputs` and `outputs`
+        (name, shape, dtype), `pixels` (layout, range, how uint8 is scaled),
+        `largest_difference`, `runtime`, `model` (its fingerprint), `versions`.
 
     Raises:
         ValueError: before any work for arguments that do not fit, files that exist, a
@@ -173,6 +174,7 @@ def load_exported(path, format=None, threads=None):
 
     Raises:
         ValueError: for a format that is unknown, or whose runtime is missing.
+        Exception: the runtime's own, if the file is missing or damaged.
     """
     name = _format_of(as_path(path, "path"), format)
     _check_packages(name)

@@ -89,15 +89,16 @@ def encode_batches(model, batches, layer=None, pooling=None):
     """Computes features of images that arrive in batches.
 
     Args:
-        model, layer, pooling: as in `feature_model`.
+        model: as in `feature_model`.
         batches: iterable of images `(n, height, width, channels)`, uint8 or
             float in [0, 1], of the model's input size.
+        layer, pooling: as in `feature_model`.
 
     Yields:
         float32 `(n, features)`, for each batch.
 
     Raises:
-        ValueError: as `feature_model`.
+        ValueError: as `feature_model`, or for batches that are not images.
     """
     part, low_high = _part(model, layer, pooling), pixel_range(model)
     for x in batches:
@@ -158,6 +159,9 @@ def precision_at(features, y, queries, y_queries, count=10):
     Returns:
         float in [0, 1], the fraction of neighbors of the query's class, averaged
         over the queries.
+
+    Raises:
+        ValueError: if `count` is out of range.
     """
     neighbors = nearest(features, queries, count)[0]
     return float((np.asarray(y)[neighbors] == np.asarray(y_queries)[:, None]).mean())

@@ -46,7 +46,7 @@ def scores(function, x, *others):
     Args:
         function: as this module's docstring says.
         x: images, as `check_images` takes them.
-        *others: arrays `(n, …)`, which the function is given as well.
+        *others: arrays `(n, …)`, which the function is given as well, as float32.
 
     Returns:
         float32 `(n,)`.
@@ -318,6 +318,9 @@ def float32_copy(model):
     Returns:
         An uncompiled `keras.Model` with weights of its own, equal to those of `model`.
 
+    Raises:
+        ValueError: for a model that is not functional.
+
     Example:
 
     >>> autoencoder = conv_autoencoder()
@@ -342,7 +345,8 @@ def randomize_weights(model, seed=0):
         An uncompiled `keras.Model` that computes in float32; `model` is not changed.
 
     Raises:
-        ValueError: for a `seed` that is not an int.
+        ValueError: for a model that is not functional, or a `seed` that is not an
+            int.
 
     References:
         - [Adebayo et al., 2018](https://arxiv.org/abs/1810.03292)

@@ -77,6 +77,7 @@ def finished_run(name):
 
     Raises:
         ValueError: for an unknown name, or a file that was changed.
+        Exception: what `keras.utils.get_file` raises, if there is no network.
     """
     runs = read_json(FINISHED)["runs"]
     require(name in runs, f"Unknown finished run: {name!r}. Available: {sorted(runs)}")
@@ -204,8 +205,8 @@ def beside_full_run(name, entry):
         entry: dict, as `record` returns it.
 
     Returns:
-        str, a table with a line for each result. The second column is empty
-        if there is no recorded run, or it could not be downloaded.
+        str, a table with a line for each result. The second column is "–" if
+        there is no recorded run, or it could not be downloaded.
     """
     recorded = recorded_results(name).get("metrics", {})
     lines = [f"{'':40} {'this run':>10}  full run"]

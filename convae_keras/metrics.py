@@ -1,7 +1,7 @@
 """Metrics of reconstructions: MSE, PSNR, SSIM and binary cross-entropy.
 
-Images are NHWC in [0, 1]. Each function returns one number an image, `(n,)`, so
-that the caller can average them or show their spread.
+Images are NHWC in [0, 1], at least one. Each function returns one number an image,
+`(n,)`, so that the caller can average them or show their spread.
 """
 
 import numpy as np

@@ -27,6 +27,10 @@ def write_report(run, autoencoder, images, results=None):
 
     Returns:
         dict, the scores.
+
+    Raises:
+        ValueError: if `settings.json` is missing or damaged.
+        OSError: if a file cannot be written.
     """
     run = as_path(run, "run")
     settings = read_json(run / "settings.json", SETTINGS)
@@ -147,12 +151,12 @@ def verdict(results):
     """Says whether a baseline is better than the model.
 
     Args:
-        results: dict, as `held_out_scores` returns it. Where there are bytes,
-            baselines with more of them do not count.
+        results: dict, as `held_out_scores` returns it. The baseline "copy" does
+            not count; where there are bytes, nor do baselines with more of them.
 
     Returns:
-        str, one sentence with what to try; empty if no baseline is better, or
-        there is no PSNR.
+        str, which baseline is better and what to try; empty if none is, or there
+        is no PSNR.
     """
     (_, own), *others = results.items()
     if "psnr" not in own:

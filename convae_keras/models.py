@@ -117,20 +117,26 @@ def conv_autoencoder(
         seed: int, for the same initial weights at every call, or None.
         name: str.
         filters: tuple of int, channels of the encoder's stages, each of which
-            halves height and width; the decoder mirrors them.
+            halves height and width; the decoder mirrors them. `(16,)` in
+            "keras", `(16, 32)` in "pytorch", `(32, 64)` in "reference".
         latent_dim: int, size of a dense code; None for a convolutional code,
-            `(height, width, channels)`.
+            `(height, width, channels)`. Defaults to None; 32 in "reference".
         code_filters: tuple of int, channels of further convolutions at the
             smallest size, where they are cheapest; the decoder mirrors them.
+            `(8,)` in "keras", `()` in "pytorch", `(64, 64)` in "reference".
         pooling: `"max"`, `"average"`, or `"strided"` (no pooling layer; the
-            convolution has stride 2).
-        upsampling: `"nearest"`, `"bilinear"`, or `"transposed"`.
+            convolution has stride 2). Defaults to `"max"`; `"average"` in
+            "reference".
+        upsampling: `"nearest"`, `"bilinear"`, or `"transposed"`. Defaults to
+            `"nearest"`; `"transposed"` in "pytorch".
         fused: bool, compute nearest upsampling and the convolution after it as
             one `UpsampleConv2D` (the same result, faster), or as two layers.
-        activation: str, of all layers except the code and the output.
+            Defaults to True.
+        activation: str, of all layers except the code and the output. Defaults
+            to `"relu"`; `"silu"` in "reference".
         output_range: `(0, 1)`, with a sigmoid as the last activation, or
-            `(-1, 1)`, with a tanh.
-        kernel_initializer: str, of all layers.
+            `(-1, 1)`, with a tanh. Defaults to `(0, 1)`.
+        kernel_initializer: str, of all layers. Defaults to `"he_normal"`.
 
     Returns:
         An uncompiled functional `Autoencoder` whose `encoder` and `decoder`

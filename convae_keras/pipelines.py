@@ -127,7 +127,9 @@ def make_pipeline(
 
     Returns:
         `tf.data.Dataset` of pairs of float32 `(batch_size, height, width,
-        channels)` in `pixel_range`.
+        channels)` in `pixel_range`. The inputs may have another size, that of
+        `inputs` or of what `corrupt` returns, and noise that is not clipped leaves
+        the range. With a `share` there are `batch_size / count` images in a batch.
 
     Raises:
         ValueError: for arrays that are not images, a batch size below 1, more

@@ -40,6 +40,9 @@ def as_digit(drawing):
     Returns:
         float32 `(28, 28, 1)` in [0, 1]. Black if the drawing is.
 
+    Raises:
+        ValueError: for an array that is not an image.
+
     References:
         - [LeCun et al., 1998](https://doi.org/10.1109/5.726791), MNIST
 

@@ -37,22 +37,22 @@ def restorer(
     the whole image, only its context: good for restoration, useless for
     compression.
 
-    Nothing is computed at the larger size. The image is enlarged in the last
-    step; at `scale=1` the first convolution has stride 2, and the last step
-    doubles the size.
+    Only the last step is computed at the larger size: it enlarges the image. At
+    `scale=1` the first convolution has stride 2, and the last step doubles the
+    size.
 
     Args:
         image_shape: `(height, width, channels)` of the input; None for any
             height and width.
-        scale: int, the factor between output and input size.
+        scale: int from 1 to 64, the factor between output and input size.
         filters: tuple of int, channels of the stages, each at half the size of
             the one before.
         convs: tuple of int, convolutions in each stage, in the encoder and again
             in the decoder.
         head: the upsampling in the last step. `"subpixel"`: a convolution to
-            `scale²` times the channels, rearranged by `depth_to_space`;
-            `"nearest"`: nearest upsampling, then a convolution; `"transposed"`:
-            a 3 × 3 transposed convolution.
+            `scale²` times the channels (4 times at `scale=1`), rearranged by
+            `depth_to_space`; `"nearest"`: nearest upsampling, then a 3 × 3
+            convolution; `"transposed"`: a 3 × 3 transposed convolution.
         residual: bool. True: the output is added to the input (enlarged by
             bicubic interpolation), without activation. False: the network
             returns the image itself, through a sigmoid.

@@ -92,7 +92,13 @@ def initial_weights(autoencoder, run):
 
 
 def remember_weights(autoencoder, run, before):
-    """Notes that a model has been trained in a run folder, for `initial_weights`."""
+    """Notes that a model has been trained in a run folder, for `initial_weights`.
+
+    Args:
+        autoencoder: `keras.Model`, trained.
+        run: str or `Path`.
+        before: str, what `initial_weights` returned before the training.
+    """
     _TRAINED[autoencoder] = str(run), before, fingerprint(autoencoder)[:16]
 
 
@@ -236,7 +242,8 @@ def load_run(run):
         `keras.Model`, with the weights of its best epoch.
 
     Raises:
-        ValueError: if there is no `model.keras`, or it is damaged.
+        ValueError: if there is no `model.keras`, or it is damaged or no model of
+            images or sequences.
     """
     path = as_path(run, "run") / "model.keras"
     message = f"`run` must be a run folder with a model.keras. Received: {run}"
@@ -312,6 +319,7 @@ class RunKeeper(keras.callbacks.Callback):
         self.model.stop_training = self.is_finished()
 
     def is_finished(self):
+        """Returns whether the training is over: bool."""
         return is_finished(self.history, self.epochs, self.patience)
 
     def finish(self):

@@ -52,7 +52,8 @@ def atomic_write(path, overwrite=True):
         `Path` of the temporary file, in the same folder and of the same suffix.
 
     Raises:
-        OSError: naming the file, if it cannot be written, as on a full disk.
+        OSError: naming the file, if it cannot be written, as on a full disk; with
+            `errno.EEXIST` if it is there and must not be replaced.
 
     Example:
 
@@ -98,8 +99,8 @@ def _rename(temporary, path, overwrite):
 def locked(folder, name="", argument="destination"):
     """Keeps other processes from writing a folder during a `with` block.
 
-    A process that has ended, even if it was killed, keeps nobody out. The folder
-    is created if it is missing, and deleted if it is empty at the end.
+    A process that has ended, even if it was killed, keeps nobody out. A folder
+    that is missing is created, and deleted again if it is empty at the end.
 
     Args:
         folder: str or `Path`.

@@ -106,13 +106,15 @@ def train(
 
     Args:
         autoencoder: functional `keras.Model` from images to images. It is
-            compiled here.
+            compiled here, unless a finished run is loaded.
         images: `Images`, `Sequences`, or one array of images, uint8 or float in
-            [0, 1], `(n, height, width, channels)`, whose last twelfth is used for
-            validation.
+            [0, 1], `(n, height, width)` or `(n, height, width, channels)`, whose
+            last twelfth is used for validation.
         epochs: int.
         batch_size: int, over all processes; None for 64 up to 10,000 parameters
-            and 128 above.
+            and 128 above. More than the training images counts as that many. An
+            epoch leaves out images that fill no batch and, of 32 batches or more,
+            up to 7 batches; the next one leaves out others.
         learning_rate: float, the maximum of the schedule; None for 0.03 up to
             10,000 parameters and 0.005 above.
         loss: `"mse"`, `"mae"`, `"psnr"` (minus the PSNR in dB),
@@ -141,8 +143,8 @@ def train(
         ValueError: before training, for images, sizes, a loss or a folder that
             do not fit, or a folder in which another process trains; during
             training, if the loss is not a number.
-        ConnectionError: if another process that trains the model is lost; its
-            last complete epoch is saved.
+        ConnectionError: if another process that trains the model is lost; with a
+            `run` folder the last complete epoch is saved.
         KeyboardInterrupt: if interrupted, after the run folder is saved.
     """
     images = checked_images(autoencoder, images, corrupt)
@@ -269,8 +271,8 @@ def checked_images(autoencoder, images, corrupt=None):
     Args:
         autoencoder: `keras.Model`.
         images: `Images`, or one array of images, uint8 or float in [0, 1],
-            `(n, height, width, channels)`, whose last twelfth is used for
-            validation.
+            `(n, height, width)` or `(n, height, width, channels)`, whose last
+            twelfth is used for validation.
         corrupt: `Corruption` of the model's inputs, or None.
 
     Returns:

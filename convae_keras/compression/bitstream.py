@@ -24,6 +24,9 @@ def fit_tables(codec, x):
         codec: trained `Codec`; its `tables` are set.
         x: uint8 in [0, 255] or float in [0, 1], `(n, height, width, channels)`,
             the training images.
+
+    Raises:
+        ValueError: for arrays that are not images, or do not fit the codec.
     """
     x = check_images(x)
     codes = entropy_models.count_codes(codes_of(codec, x), *codec.tables.shape_of_codes)

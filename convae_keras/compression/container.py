@@ -76,6 +76,7 @@ def write_container(path, mode, model, blocks, names=None, overwrite=True):
     Raises:
         ValueError: for a block or names that are too large, or a wrong number of
             names.
+        OSError: if the disk is full.
     """
     images = count = 0
     with atomic_write(path, overwrite) as temporary, open(temporary, "wb") as file:

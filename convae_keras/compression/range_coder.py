@@ -52,7 +52,14 @@ def count_table(contexts, symbols, shape, prior=0.5):
 
 
 def bits(contexts, symbols, table):
-    """Returns the information content of each symbol, in bits: float64."""
+    """Returns the information content of each symbol, in bits.
+
+    Args:
+        contexts, symbols, table: as in `Encoder.add`.
+
+    Returns:
+        float64, of the shape of `symbols`.
+    """
     return np.log2(TOTAL / table[contexts, symbols].astype("float64"))
 
 

@@ -51,8 +51,9 @@ def find_anomalies(
         rate: float in (0, 1), the fraction of normal images that may be called
             anomalies: those whose p-value is at most `rate`. None for 0.01, or the
             least that the number of validation images allows.
-        fit, white, background: as in `read_folder`.
+        fit: as in `read_folder`.
         overwrite: bool, whether existing files may be replaced.
+        white, background: as in `read_folder`.
 
     Returns:
         `(rows, rate, skipped)`: list of dicts, the lines of the table; float; dict
@@ -89,7 +90,17 @@ def find_anomalies(
 
 
 def checked_rate(detector, rate):
-    """Returns the rate, or its default; raises an error if no image can reach it."""
+    """Returns the rate, or its default.
+
+    Args:
+        detector, rate: as in `find_anomalies`.
+
+    Returns:
+        float.
+
+    Raises:
+        ValueError: for another model, or a rate that no image can reach.
+    """
     expected = "`detector` must be a model that `anomaly_detector` built"
     require(is_detector(detector), f"{expected}. Received: {detector!r}")
     count = detector.get_layer("p_value").count

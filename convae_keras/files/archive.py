@@ -60,6 +60,7 @@ def compress(
     Raises:
         ValueError: before any work, if there is nothing to read or a file
             exists; and if no image at all could be compressed.
+        OSError: if the disk is full.
     """
     source, destination = as_path(source, "source"), as_path(destination, "destination")
     decoding = {"white": white, "background": background}
@@ -228,6 +229,7 @@ def describe(source):
         of images of each shape), `names` (list of str, or None).
 
     Raises:
+        ValueError: if there is no such file.
         InvalidFile: a `ValueError`, if any part is corrupted.
     """
     with _open(source) as file:

@@ -31,7 +31,7 @@ def write_generated(
 ):
     """Draws images from a generator and writes them.
 
-    Files that exist are treated as `files.restore.apply` treats them.
+    Files that exist are treated as in a destination folder of `files.restore.apply`.
 
     Args:
         generator: `keras.Model`, as `image_generator` builds it.

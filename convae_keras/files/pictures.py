@@ -105,7 +105,7 @@ def picture_bytes(pixels, alpha, kept, suffix, background=None):
     Args:
         pixels: uint8 `(height, width, 1 or 3)`, of any size.
         alpha, kept: as `read_picture` returns them.
-        suffix: str, which says the format, such as ".png".
+        suffix: str, of a format that Pillow knows, such as ".png".
         background: str, the color that transparent pixels lie on where the format
             has no transparency; None for white.
 
@@ -114,6 +114,7 @@ def picture_bytes(pixels, alpha, kept, suffix, background=None):
 
     Raises:
         OSError, ValueError: if the format cannot hold this.
+        KeyError: for an unknown suffix.
     """
     format = Image.registered_extensions()[suffix.lower()]
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)

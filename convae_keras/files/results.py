@@ -160,7 +160,12 @@ def _identity(path):
 
 
 def warn_of_kept(kept, count, destination):
-    """Warns if files were there already, and so were not written."""
+    """Warns if files were there already, and so were not written.
+
+    Args:
+        kept, count: ints, such files, and all.
+        destination: path that they are in.
+    """
     if kept:
         message = f"{kept} of {count} files were there already, and are as they were"
         warnings.warn(f"{message}: '{destination}'", stacklevel=3)
@@ -169,8 +174,9 @@ def warn_of_kept(kept, count, destination):
 def paths_inside(folder, names):
     """Returns paths in a folder for PNG files of given names.
 
-    They have the suffix `.png` in place of their own; where two would be the same
-    then, or would differ in capital letters or accents only, behind their own.
+    They have the suffix `.png` in place of their own; or all have it behind their
+    own, if more of them differ that way. Names that differ only in capital letters,
+    or in how accents are encoded, count as the same.
 
     Args:
         folder: `Path`.

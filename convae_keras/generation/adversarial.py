@@ -109,6 +109,9 @@ class Adversaries(keras.Model):
         weight: float. With 0 the generator is trained without its adversary.
         **kwargs: as in `keras.Model`, such as `name`.
 
+    Raises:
+        ValueError: for a negative `weight`.
+
     References:
         - [Goodfellow et al., 2014](https://arxiv.org/abs/1406.2661)
         - [Larsen et al., 2016](https://arxiv.org/abs/1512.09300), an autoencoder
@@ -180,9 +183,9 @@ def train_adversaries(
         verbose: 0, or 2 (one line for 100 steps).
 
     Returns:
-        dict of lists, one number for 100 steps: the losses `discriminator`,
-        `generator` and `reconstruction`; the last is 0 where nothing is
-        reconstructed.
+        dict of lists, one number for 100 steps: `loss`, of `Adversaries`, and the
+        losses `discriminator`, `generator` and `reconstruction`; the last is 0
+        where nothing is reconstructed.
 
     Raises:
         ValueError: for other numbers of steps, a batch size below 1, an `average`

@@ -59,7 +59,8 @@ def train_classifier(
 
     Args:
         images: `Images` with labels, indices of classes.
-        epochs, batch_size, learning_rate: as in `train`.
+        epochs, batch_size: ints.
+        learning_rate: float, the maximum of the schedule.
         seed: int, of the initial weights and the order.
         verbose: 0, 1 (Keras's progress bar) or 2 (one line an epoch).
 
@@ -68,7 +69,8 @@ def train_classifier(
         the lowest validation loss; dict of lists, one number an epoch.
 
     Raises:
-        ValueError: for images without labels, or no epochs.
+        ValueError: for images without labels, or `epochs` or a `batch_size` that
+            is no positive int.
     """
     check_ints(epochs=epochs, batch_size=batch_size)
     labeled = images.y_train is not None and images.y_val is not None

@@ -95,6 +95,9 @@ class FollowFlow(layers.Layer):
 
     Output shape:
         float32 `(n, latent_dim)`.
+
+    Raises:
+        ValueError: for `steps` that are no int from 1 to 200.
     """
 
     def __init__(self, velocity, steps=16, **kwargs):
@@ -147,6 +150,9 @@ class FlowSampler:
         steps: int, as in `FollowFlow`.
         seed: int, of weights, order and noise.
         verbose: 0, 1 (Keras's progress bar) or 2 (one line an epoch).
+
+    Raises:
+        ValueError: for a value that does not fit.
 
     References:
         - [Lipman et al., 2023](https://arxiv.org/abs/2210.02747), flow matching
@@ -243,7 +249,7 @@ class FlowSampler:
         return keras.Model([noise, index], codes, name="sampler")
 
     def sample(self, count, label=None, seed=0):
-        """Draws codes; arguments and results are those of `Mixture.sample`."""
+        """Draws codes; arguments, results and errors are those of `Mixture.sample`."""
         check_fitted(self, "model")
         codes, labels = draw(self.model, count, label, seed)
         return codes, labels if self.labeled else None

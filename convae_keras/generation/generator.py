@@ -28,6 +28,9 @@ class ClassLabels(layers.Layer):
 
     Output shape:
         float32 `(n, classes)`.
+
+    Raises:
+        ValueError: for lists of different lengths, or empty ones.
     """
 
     def __init__(self, classes, shares, **kwargs):
@@ -134,10 +137,11 @@ def raise_contrast(images, gain):
 
     Args:
         images: as `check_images` takes them.
-        gain: float above 0; 1 changes nothing.
+        gain: float above 0. 1 changes nothing, but that pixels are clipped to
+            [1e-6, 1 - 1e-6].
 
     Returns:
-        float32, of the same shape, in [0, 1].
+        float32 `(n, height, width, channels)` in [0, 1].
 
     Raises:
         ValueError: for arrays that are not images, or another `gain`.

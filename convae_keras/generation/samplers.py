@@ -19,6 +19,9 @@ class Mixture:
             depend on each other.
         seed: int, where the search for the components begins.
 
+    Raises:
+        ValueError: for `components` that are no positive ints.
+
     References:
         - [Ghosh et al., 2020](https://arxiv.org/abs/1903.12436)
 
@@ -103,7 +106,7 @@ class Mixture:
             classes; None for those if the codes had none.
 
         Raises:
-            ValueError: for a `count` below 1 or an unknown class.
+            ValueError: for a `count` below 1 or an unknown class, or before `fit`.
         """
         check_fitted(self, "mixtures")
         random = np.random.RandomState(seed)

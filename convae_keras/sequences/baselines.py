@@ -21,7 +21,7 @@ class CharacterModel:
 
     Raises:
         ValueError: for an empty text, one with other characters, or an order below
-            0.
+            0. Its methods: for other characters.
 
     References:
         - [Witten and Bell, 1991](https://doi.org/10.1109/18.87000)

@@ -67,6 +67,7 @@ class Sequences(Images):
 
     @staticmethod
     def check(x, name):
+        """Validates one of the arrays; see `check_sequences`."""
         return check_sequences(x, name)
 
 

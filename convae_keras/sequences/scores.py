@@ -83,6 +83,9 @@ def fine_detail(x):
 
     Returns:
         float `(n, steps)`: `two_sided` of what a Gaussian filter of 3 steps removes.
+
+    Raises:
+        ValueError: for arrays that are not sequences.
     """
     x = _floats(x)
     return two_sided(x - gaussian_filter1d(x, 3, axis=1))
@@ -123,7 +126,8 @@ class WindowScores:
 
     Raises:
         ValueError: for sequences shorter than a window, fewer windows than
-            neighbors, or sizes that are no positive ints.
+            neighbors, or sizes that are no positive ints. Its methods: for arrays
+            that are not sequences, shorter ones, or other channels.
     """
 
     def __init__(
@@ -151,7 +155,10 @@ class WindowScores:
         return self._each(x, lambda w: nearest(self.few, w, self.count)[1].mean(axis=1))
 
     def centers(self, x):
-        """Returns the distance from the nearest of 100 centers (k-means)."""
+        """Returns the distance from the nearest of the centers (k-means).
+
+        They are a quarter as many as the training windows, at most 100.
+        """
         return self._each(x, lambda w: self._means.transform(w).min(axis=1))
 
     def residual(self, x):
@@ -197,7 +204,9 @@ class NetworkScores:
 
     Raises:
         ValueError: for sequences shorter than a window, or of other channels,
-            fewer windows than neighbors, or sizes that are no positive ints.
+            fewer windows than neighbors, or sizes that are no positive ints. Its
+            methods: for arrays that are not sequences, shorter ones, or other
+            channels.
 
     Example:
 

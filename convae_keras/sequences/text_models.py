@@ -85,7 +85,8 @@ def text_autoencoder(
         An uncompiled functional `Autoencoder` whose `encoder` and `decoder` are
         models too. Input: float32 `(n, length, characters)`, what `one_hot` makes,
         divided by 255; output: the probability of each character, of the same
-        shape. Code: float32 `(n, length / block, latent_dim)`.
+        shape. Code: `(n, length / block, latent_dim)`, float32 (float16 with
+        `levels=None` in half precision).
 
     Raises:
         ValueError: for a value that does not fit.
