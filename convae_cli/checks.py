@@ -1,5 +1,6 @@
 """Checks that need no Keras, so that a mistake is answered at once."""
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -62,13 +63,22 @@ def check_exists(path):
 def check_source(data):
     """Checks that `--data` names a set or a path that exists.
 
+    Returns:
+        str, `data`; without it, what `CONVAE_DATA` names, or `"mnist"`, as
+        `convae_keras.load_images` reads them.
+
     Raises:
         ValueError: if it does neither.
     """
-    known = data is None or data in NAMED_SETS or Path(data).exists()
-    names = ", ".join(NAMED_SETS)
-    message = f"`--data` must be one of {names}, an .npz file or a folder. Received: "
+    flag, names = "--data", ", ".join(NAMED_SETS)
+    if data is None:
+        flag, data = "CONVAE_DATA", os.environ.get("CONVAE_DATA") or "mnist"
+        path = Path(os.environ.get("PWD", ""), os.path.expanduser(data))
+        data = str(path) if data not in NAMED_SETS and path.exists() else data
+    message = f"`{flag}` must be one of {names}, an .npz file or a folder. Received: "
+    known = data in NAMED_SETS or Path(data).exists()
     require(known, f"{message}'{data}', which does not exist")
+    return data
 
 
 def check_numbers(given):

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from convae_cli.checks import NAMED_SETS
+
 # Side of a patch, in pixels; it divides by 2, 3 and 4. See `data.patches`.
 PATCH_SIZE = 72
 # How image files are decoded; see `data.image_files`.
@@ -10,7 +12,7 @@ DECODING = ("white", "background")
 
 def is_folder(arguments):
     """Whether `--data` is a folder of somebody's own images."""
-    return bool(arguments.data) and Path(arguments.data).is_dir()
+    return arguments.data not in NAMED_SETS and Path(arguments.data).is_dir()
 
 
 def load(arguments, cut, scale=1):

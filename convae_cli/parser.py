@@ -253,6 +253,8 @@ def parser():
 def check(arguments):
     """Refuses what can be refused without Keras: files, models, flags of a task.
 
+    Without `--data`, `arguments.data` becomes what `CONVAE_DATA` names.
+
     Args:
         arguments: what the parser returned.
 
@@ -267,7 +269,7 @@ def check(arguments):
     if "run" in given:
         check_run(arguments.run)
     if "data" in given:
-        check_source(arguments.data)
+        arguments.data = check_source(arguments.data)
     for name in ("input", "where", "query"):
         if name in given:
             check_exists(given[name])

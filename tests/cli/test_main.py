@@ -542,9 +542,12 @@ def test_a_folder_is_cut_into_patches_to_restore_them(photos, monkeypatch, capsy
     main(["train", "--data", "photos"])
     main(["train", "--task", "denoise", "--no-turn", "--data", "photos"])
     main(["train", "--turn", "--data", "mnist5k"])
+    monkeypatch.setenv("CONVAE_DATA", "photos")
+    main(["train", "--task", "denoise"])
     shapes = [(72, 72, 3), (50, 50, 1), (30, 30, 3), (64, 64, 3), (72, 72, 3)]
-    turns = [True, True, False, True, False, True]
-    assert seen == [*zip([*shapes, (28, 28, 1)], turns, strict=True)]
+    shapes += [(28, 28, 1), (72, 72, 3)]
+    turns = [True, True, False, True, False, True, True]
+    assert seen == [*zip(shapes, turns, strict=True)]
 
 
 @pytest.mark.static

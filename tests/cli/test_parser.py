@@ -89,6 +89,35 @@ def test_mistakes_are_answered_without_keras(arguments, expected):
     assert expected in result.stderr and "Traceback" not in result.stderr
 
 
+@pytest.mark.parametrize(
+    "value, read, is_folder",
+    [
+        ("photos", "{folder}/photos", True),  # by PWD
+        ("{folder}/photos", "{folder}/photos", True),
+        ("mnist5k", "mnist5k", False),  # the set, though there is such a folder
+        ("", "mnist", False),
+    ],
+)
+def test_the_environment_names_the_data(value, read, is_folder, tmp_path, monkeypatch):
+    for name in ("photos", "mnist5k"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path / "photos")
+    monkeypatch.setenv("PWD", str(tmp_path))
+    monkeypatch.setenv("CONVAE_DATA", value.format(folder=tmp_path))
+    arguments = parser.parser().parse_args(["train"])
+    parser.check(arguments)
+    assert arguments.data == read.format(folder=tmp_path)
+    assert data.is_folder(arguments) is is_folder
+
+
+def test_what_the_environment_names_must_exist(monkeypatch):
+    monkeypatch.setenv("CONVAE_DATA", "nowhere")
+    result = run("train")
+    assert result.returncode == 2
+    assert "`CONVAE_DATA` must be one of" in result.stderr
+    assert "'nowhere', which does not exist" in result.stderr
+
+
 def test_every_verb_has_a_command():
     for name, verb in parser.VERBS.items():
         module = import_module(verb.module) if verb.module else commands
