@@ -189,23 +189,24 @@ def paths_inside(folder, names):
     Raises:
         InvalidFile: a `ValueError`, for a name that leads out of the folder.
     """
-    for name in filter(_leads_out, names):
-        raise InvalidFile(f"Invalid .cae file: a name leads out of it, {name!r}.")
+    for name in names:
+        if _leads_out(PurePosixPath(name)) or "\0" in name:
+            raise InvalidFile(f"Invalid name: {name!r} leads out of the folder.")
     files = [PurePosixPath(name) for name in names]
     files = [[str(f.with_suffix(".png")) for f in files], [f"{f}.png" for f in files]]
     files = max(files, key=lambda each: len({_folded(file) for file in each}))
     paths, skipped, taken = [], {}, set()
     for name, file in zip(names, files, strict=True):
-        problem = "another image has this name" if file in taken else _problem(file)
+        twice = "another image has this name" if file in taken else None
+        problem = twice or _problem(name, file)
         taken.add(file)
         paths.append(None if problem else folder / file)
         skipped |= {name: problem} if problem else {}
     return paths, skipped
 
 
-def _leads_out(name):
-    path = PureWindowsPath(name)  # which has both kinds of separators
-    return not path.parts or path.anchor or ".." in path.parts or "\0" in name
+def _leads_out(path):
+    return not path.parts or path.anchor or ".." in path.parts
 
 
 def _folded(file):
@@ -213,8 +214,11 @@ def _folded(file):
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", file).casefold())
 
 
-def _problem(file):
+def _problem(name, file):
     """Returns why a disk may refuse a name, or None."""
+    # Windows has both kinds of separators, and letters for disks.
+    if _leads_out(PureWindowsPath(name)) or file[1:2] == ":":
+        return "a name that leads out of the folder on Windows"
     parts = re.split(r"[/\\]", file)
     if len(parts) > MAX_FOLDERS:
         return f"in more than {MAX_FOLDERS} folders"

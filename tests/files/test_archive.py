@@ -182,17 +182,18 @@ def test_an_array_that_exists_is_left_alone_on_request(codec, pictures, tmp_path
 
 def test_names_that_a_disk_does_not_have(codec, digits, tmp_path, capsys):
     """Each other image comes out."""
-    names = ["a.png", "NUL.png", "./a.png", "d/" * 300 + "b.png", "\ud800", "z.png"]
-    x = digits.x_test[:6]
+    names = ["a.png", "NUL.png", "./a.png", "d/" * 300 + "b.png", "\ud800", "a:b.png"]
+    names += ["..\\a.png", "z.png"]
+    x = digits.x_test[:8]
     block = Block(*x.shape, pack(codec, x, True))
     model = fingerprint(codec)
     write_container(tmp_path / "a.cae", "lossless", model, [block], names)
-    with pytest.warns(UserWarning, match="Skipped 4 of 6 files.*NUL"):
+    with pytest.warns(UserWarning, match="Skipped 6 of 8 files.*NUL"):
         count, skipped = decompress(codec, tmp_path / "a.cae", tmp_path / "out")
-    assert count == 2 and [*skipped] == names[1:5]
+    assert count == 2 and [*skipped] == names[1:7]
     found = read_all(tmp_path / "out")
     assert [*found] == ["a", "z"]
-    np.testing.assert_array_equal(found["z"], x[5, ..., 0])
+    np.testing.assert_array_equal(found["z"], x[7, ..., 0])
     codec.save(tmp_path / "model.keras")
     command = ["decompress", str(tmp_path), str(tmp_path / "a.cae")]
     with warnings.catch_warnings():
@@ -200,7 +201,7 @@ def test_names_that_a_disk_does_not_have(codec, digits, tmp_path, capsys):
         assert main([*command, str(tmp_path / "again"), "--json"]) == 1
     printed = capsys.readouterr()
     assert "NUL.png" in printed.err
-    assert len(json.loads(printed.out.splitlines()[-1])["skipped"]) == 4
+    assert len(json.loads(printed.out.splitlines()[-1])["skipped"]) == 6
 
 
 def test_a_full_disk_stops_at_the_first_file(codec, pictures, tmp_path, monkeypatch):
@@ -245,7 +246,7 @@ def test_an_interrupted_write_leaves_nothing(codec, pictures, tmp_path, monkeypa
 
 
 @pytest.mark.parametrize(
-    "name", ["../a.png", "/etc/a.png", "a/../../b.png", "C:\\a.png", "a\0.png", ""]
+    "name", ["../a.png", "/etc/a.png", "a/../../b.png", "a\0.png", ""]
 )
 def test_names_that_lead_out(codec, digits, tmp_path, name):
     block = Block(1, 28, 28, 1, pack(codec, digits.x_test[:1]))
