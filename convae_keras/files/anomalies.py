@@ -3,8 +3,10 @@
 import csv
 import functools
 import io
+import warnings
 
 from convae_keras.anomaly import detect, is_detector
+from convae_keras.data.image_files import SkippedFiles, images_in
 from convae_keras.files import results
 from convae_keras.files.batches import compute_of_model
 from convae_keras.files.pictures import picture_bytes
@@ -57,8 +59,8 @@ def find_anomalies(
 
     Returns:
         `(rows, rate, skipped)`: list of dicts, the lines of the table; float; dict
-        from the path of each file that could not be read to the reason. A warning
-        names them.
+        from the path of each file that could not be read, or has a name that not every
+        disk has and so no map, to the reason. Warnings name them.
 
     Raises:
         ValueError: before any work, for another model, nothing to read, a `rate` that
@@ -74,10 +76,14 @@ def find_anomalies(
     require(not inside, f"{expected}. Received: '{destination}'")
     results.check_writable(destination / TABLE)
     options = {"fit": fit, "white": white, "background": background}
+    names = images_in(source)[1]
+    _, unwritable = results.paths_inside(destination / MAPS, names)
+    if unwritable:  # said before the work
+        warnings.warn(SkippedFiles(unwritable, len(names), source), stacklevel=2)
     with locked(destination):
         rows, pictures, skipped = _detect(detector, source, rate, options)
         names = [row["name"] for row in rows]
-        paths, unwritable = results.paths_inside(destination / MAPS, names)
+        paths, _ = results.paths_inside(destination / MAPS, names)
         order = sorted(range(len(rows)), key=lambda i: -rows[i]["score"])
         rows = [rows[i] for i in order]
         contents = functools.partial(_contents, rows, pictures)
@@ -86,7 +92,7 @@ def find_anomalies(
         for error in errors.values():
             raise error
     results.warn_of_kept(kept, len(paths), destination)
-    return rows, rate, skipped | unwritable
+    return rows, rate, unwritable | skipped
 
 
 def checked_rate(detector, rate):

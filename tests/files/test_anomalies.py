@@ -1,12 +1,14 @@
 """Anomalies among image files: the table, the maps, and what is refused."""
 
 import csv
+import os
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from convae_keras.anomaly import anomaly_detector, detect
+from convae_keras.files import anomalies
 from convae_keras.files.anomalies import find_anomalies
 from convae_keras.models import conv_autoencoder
 from convae_keras.plotting import draw_map
@@ -79,6 +81,21 @@ def test_files_that_are_no_images_are_named(detector, folder, tmp_path):
         rows, _, skipped = find_anomalies(detector, folder[0], tmp_path / "out", 0.03)
     assert len(rows) == 4 and [*skipped] == ["b.png"]
     assert len([*(tmp_path / "out" / "maps").rglob("*.png")]) == 4
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such names")
+@pytest.mark.parametrize("name", ["a:b.png", "x\\..\\y.png", "nul.png"])
+def test_a_name_that_not_every_disk_has(name, detector, folder, tmp_path, monkeypatch):
+    """It is named before the work; the image has a score, and no map."""
+    (folder[0] / "b.png").rename(folder[0] / name)
+    with pytest.warns(UserWarning, match="Skipped 1 of 5 files") as warned:
+        rows, _, skipped = find_anomalies(detector, folder[0], tmp_path / "out", 0.03)
+    assert name in str(warned[0].message) and len(warned) == 1
+    assert len(rows) == 5 and [*skipped] == [name]
+    assert len([*(tmp_path / "out" / "maps").rglob("*.png")]) == 4
+    monkeypatch.setattr(anomalies, "_detect", None)
+    with pytest.warns(UserWarning, match="Skipped"), pytest.raises(TypeError):
+        find_anomalies(detector, folder[0], tmp_path / "again", 0.03)
 
 
 def test_one_image(detector, folder, tmp_path):
