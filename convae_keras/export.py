@@ -177,7 +177,7 @@ def load_exported(path, format=None, threads=None):
         Exception: the runtime's own, if the file is missing or damaged.
     """
     name = _format_of(as_path(path, "path"), format)
-    _check_packages(name)
+    _check_packages(name, FORMATS[name].packages[:1])  # the others only write
     return FORMATS[name].open(str(path), threads)
 
 
@@ -200,7 +200,7 @@ def _check(model, path, name, part, overwrite):
     expected = "Models are exported with KERAS_BACKEND=tensorflow, which opens all of"
     message = f"{expected} them. Received: {backend}"
     require(backend == "tensorflow", message)
-    _check_packages(name)
+    _check_packages(name, FORMATS[name].packages)
     expected = f"`part` must be one of {[*PARTS]}"
     require(part in PARTS, f"{expected}. Received: {part!r}")
     has_parts = all(hasattr(model, each) for each in ("encoder", "decoder"))
@@ -215,8 +215,7 @@ def _check(model, path, name, part, overwrite):
     require(ours or not path.is_dir(), message)
 
 
-def _check_packages(name):
-    packages = FORMATS[name].packages
+def _check_packages(name, packages):
     missing = [p for p in packages if find_spec(p.replace("-", "_")) is None]
     hint = f"pip install {' '.join(missing)}"
     require(not missing, f"The format {name} needs other packages: {hint}")

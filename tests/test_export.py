@@ -186,6 +186,15 @@ def test_a_missing_package_is_named(tmp_path, refuse, monkeypatch):
         load_exported(tmp_path / "model.tflite")
 
 
+def test_who_reads_needs_the_runtime_only(tmp_path, monkeypatch):
+    find = export.find_spec
+    export_model(small(), tmp_path / "model.onnx")
+    monkeypatch.setattr(
+        export, "find_spec", lambda name: None if name == "tf2onnx" else find(name)
+    )
+    load_exported(tmp_path / "model.onnx")
+
+
 def test_other_backends_are_refused(tmp_path, refuse, monkeypatch):
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     with pytest.raises(ValueError, match="KERAS_BACKEND=tensorflow.*jax"):
