@@ -74,6 +74,8 @@ def atomic_write(path, overwrite=True):
             _rename(temporary, path, overwrite)
         finally:
             temporary.unlink(missing_ok=True)
+    except ConnectionError:  # of who computes the contents
+        raise
     except OSError as error:
         why = error.strerror or error
         named = OSError(f"{path} could not be written: {why}")

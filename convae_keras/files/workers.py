@@ -72,11 +72,8 @@ def connected(address, folder, open_model, *arguments):
     lost = distributed.KilledWorker, distributed.client.FutureCancelledError
     lost += (distributed.comm.CommClosedError,)
     with _client(distributed, address) as client:
-        try:
-            yield functools.partial(_spread, client, opening)
-        except lost as error:
-            message = f"The workers of {address} were lost: {str(error):.200}"
-            raise ConnectionError(message) from error
+        options = {"lost": lost, "address": address}
+        yield functools.partial(_spread, client, opening, **options)
 
 
 @contextlib.contextmanager
@@ -98,15 +95,19 @@ def _client(distributed, address):
         yield client
 
 
-def _spread(client, opening, function, model, items):
+def _spread(client, opening, function, model, items, *, lost, address):
     """Does what `alone` does, by the workers of a client."""
     given = {"function": function, "opening": opening, "expected": _about(model)}
-    futures, seen = deque(client.map(_work, items, pure=False, **given)), {}
-    while futures:  # a result is kept only as long as its future
-        result, caught = futures.popleft().result()
-        for warning in caught:
-            warnings.warn_explicit(*warning, registry=seen)
-        yield result
+    try:  # here: a lost connection is an OSError, which a writer takes for its own
+        futures, seen = deque(client.map(_work, items, pure=False, **given)), {}
+        while futures:  # a result is kept only as long as its future
+            result, caught = futures.popleft().result()
+            for warning in caught:
+                warnings.warn_explicit(*warning, registry=seen)
+            yield result
+    except lost as error:
+        message = f"The workers of {address} were lost: {str(error):.200}"
+        raise ConnectionError(message) from error
 
 
 def _work(item, function, opening, expected):

@@ -8,8 +8,10 @@ import socket
 import warnings
 from pathlib import Path
 
+import distributed
 import pytest
 from distributed import LocalCluster
+from distributed.comm import CommClosedError
 from helpers import negative
 from PIL import Image
 
@@ -132,6 +134,25 @@ def test_errors_of_a_task_are_raised_here(tmp_path):
         workers.connected(address, tmp_path, negative) as shared,
     ):
         [*shared(refuse, negative(), [1, 2])]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_lost_cluster(verb, folder, monkeypatch, capsys):
+    """Also where its results are being written into one file."""
+    result, calls = distributed.Future.result, []
+
+    def lose(future, *_):
+        calls.append(future)
+        if len(calls) > 1:
+            raise CommClosedError("gone")
+        return result(future)
+
+    monkeypatch.setattr(distributed.Future, "result", lose)
+    with cluster(**THREADS) as address:
+        assert main([verb, *VERBS[verb], "--workers", address]) == 3
+    said = capsys.readouterr().err
+    assert f"convae: The workers of {address} were lost: gone" in said
+    assert not Path("features.npz").exists() and not Path("pictures.cae").exists()
 
 
 def test_an_address_without_a_scheduler(folder, monkeypatch, capsys):
