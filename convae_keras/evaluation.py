@@ -94,7 +94,8 @@ def held_out_scores(autoencoder, images, corrupt=None):
     which such a code can hold. Without an `encoder` it is the mean image alone.
     Those of a denoiser are its input and two filters tuned on validation images;
     of super-resolution, three ways to interpolate; of a `Warp`, its input and the
-    mean training image.
+    mean training image. Inputs of other channels, or sides of other proportions,
+    have no baselines.
 
     Args:
         autoencoder: a `keras.Model`.
@@ -134,7 +135,10 @@ def _autoencoder_baselines(autoencoder, images):
 def _restorer_baselines(images, corrupt):
     clean = to_float(images.x_val[:200])
     inputs = model_inputs(clean, images.inputs_val if corrupt is None else corrupt)
-    scale = clean.shape[1] // inputs.shape[1]
+    scale = max(1, clean.shape[1] // inputs.shape[1])
+    height, width, channels = inputs.shape[1:]
+    if (scale * height, scale * width, channels) != clean.shape[1:]:
+        return {}
     if scale > 1:
         methods = ("nearest", "bicubic", "Lanczos")
         return {name: lambda x, name=name: enlarge(x, scale, name) for name in methods}

@@ -12,6 +12,7 @@ from convae_keras.baselines import classical_denoiser, enlarge
 from convae_keras.corruption import Downsample, GaussianNoise, Hole, Warp
 from convae_keras.evaluation import held_out_scores, model_inputs, reconstruct, scores
 from convae_keras.pipelines import to_float
+from convae_keras.training import checked_images
 
 # --- reconstruct and scores --------------------------------------------------
 
@@ -233,6 +234,23 @@ def test_an_enlarger_beside_its_baselines(source, few):
         y = enlarge(small_images, 2, name)
         expected = psnr_by_hand(to_float(few.x_test), y)
         assert results[name]["psnr"] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    "size, channels", [((28, 28), 3), ((14, 28), 1), ((56, 56), 1)]
+)
+def test_inputs_that_no_baseline_fits(size, channels, few):
+    """To color, to stretch, to shrink: the model is scored alone."""
+    wanted = {f"x_{x}": few.x_test[:4].repeat(channels, -1) for x in ("val", "test")}
+    wanted["x_train"] = wanted["x_val"]
+    inputs = {f"inputs_{x}": np.zeros((4, *size, 1)) for x in ("train", "val", "test")}
+    images = dataclasses.replace(few, **wanted, **inputs)
+    x = keras.Input((*size, 1))
+    y = keras.layers.Resizing(28, 28)(keras.layers.Concatenate()([x] * channels))
+    model = keras.Model(x, y)
+    images = checked_images(model, images)
+    results = held_out_scores(model, images)
+    assert [*results] == ["autoencoder"] and results["autoencoder"]["mse"] > 0
 
 
 def test_a_model_that_undoes_warps_beside_its_baselines(few):
