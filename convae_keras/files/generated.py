@@ -81,9 +81,9 @@ def write_generated(
 
 
 def _class(generator, label):
-    """The class of that name, which may be an int."""
-    classes = generator.get_layer("classes").classes
-    return {str(each): each for each in classes}.get(str(label), label)
+    """The class of that name, which may be an int; None for None."""
+    names = {str(each): each for each in generator.get_layer("classes").classes}
+    return label if label is None else names.get(str(label), label)
 
 
 def _names(labels, classes):

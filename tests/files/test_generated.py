@@ -81,6 +81,14 @@ def test_a_label_that_is_a_number(tmp_path):
 
 
 @pytest.mark.static
+def test_a_class_called_none_is_one_of_several(tmp_path):
+    _, labels = write_generated(made(("None", "Some")), tmp_path / "a.png", 20)
+    assert {*labels} == {"None", "Some"}
+    _, labels = write_generated(made(("None", "Some")), tmp_path / "b.png", 2, "None")
+    assert labels == ["None"] * 2
+
+
+@pytest.mark.static
 def test_labels_that_are_no_names_of_files(tmp_path):
     """As in an untrusted model."""
     paths, _ = write_generated(made(["../a", "b"]), tmp_path / "out", 9)
