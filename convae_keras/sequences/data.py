@@ -136,7 +136,7 @@ def overlap_mean(x, length, step=1):
     check_ints(size, length=length)
     check_ints(1, size, step=step)
     starts = [*range(0, length - size + 1, step)]
-    if count == len(starts) + 1:
+    if count == len(starts) + 1 and starts[-1] + size < length:
         starts.append(length - size)
     expected = f"`x` must have {len(starts)} windows, for {length} steps"
     require(count == len(starts), f"{expected}. Received: {count}")

@@ -125,6 +125,8 @@ def test_bad_windows():
         windows(np.zeros((1, 8)), 4, 0)
     with pytest.raises(ValueError, match="must have 2 windows, for 9 steps. Rec"):
         overlap_mean(np.zeros((1, 4, 4, 1)), 9, 3)
+    with pytest.raises(ValueError, match="must have 2 windows, for 8 steps. Rec"):
+        overlap_mean(np.zeros((1, 3, 4, 1)), 8, 4)
     with pytest.raises(ValueError, match="`step` must be an int from 1 to 4. Rec"):
         overlap_mean(np.zeros((1, 2, 4, 1)), 20, 5)
 
