@@ -75,7 +75,10 @@ def parse_json(text):
     def refuse(constant):
         raise ValueError(f"{constant} is not JSON")
 
-    return json.loads(text, parse_constant=refuse)
+    def finite(digits):
+        return float(digits) if math.isfinite(float(digits)) else refuse(digits)
+
+    return json.loads(text, parse_constant=refuse, parse_float=finite)
 
 
 def fits(value, shape):
