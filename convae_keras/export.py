@@ -152,10 +152,11 @@ def export_model(
         expected = f"`tolerance` must be at least the difference to Keras, {difference}"
         require(difference <= tolerance, f"{expected}. Received: {tolerance}")
         report = _report(model, exported, part, name, difference)
-        write_json(f"{path}.json", report)
+        write_json(f"{aside}.json", report)
         if path.is_dir():
             os.rename(path, Path(folder, "replaced"))  # deleted with the folder
         os.replace(aside, path)
+        os.replace(f"{aside}.json", f"{path}.json")
     return report
 
 
@@ -213,6 +214,10 @@ def _check(model, path, name, part, overwrite):
     ours = name == "saved_model" and (path / "saved_model.pb").is_file()
     message = f"`path` must not be a folder of something else. Received: {path}"
     require(ours or not path.is_dir(), message)
+    message = f"`path` must be a folder for format {name}. Received: the file {path}"
+    require(ours or name != "saved_model" or not os.path.lexists(path), message)
+    message = f"`path` must leave {path}.json to a file. Received: a folder there"
+    require(not os.path.isdir(f"{path}.json"), message)
 
 
 def _check_packages(name, packages):

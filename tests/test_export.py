@@ -1,5 +1,6 @@
 """Exported models: what their own runtimes compute, and what is refused."""
 
+import errno
 import json
 import os
 import tomllib
@@ -133,6 +134,34 @@ def test_a_folder_of_something_else_is_not_deleted(tmp_path, refuse):
     with pytest.raises(ValueError, match="must not be a folder of something else"):
         export_model(small(), tmp_path / "photos", overwrite=True)
     assert (tmp_path / "photos" / "mine.png").read_bytes() == b"mine"
+
+
+def test_a_file_is_no_place_for_a_folder(tmp_path, refuse):
+    """Nor the other way round: both are said before the work."""
+    (tmp_path / "model").write_bytes(b"mine")
+    with pytest.raises(ValueError, match="`path` must be a folder .*the file.*model"):
+        export_model(small(), tmp_path / "model", overwrite=True)
+    assert [*tmp_path.rglob("*")] == [tmp_path / "model"]
+    (tmp_path / "a.onnx.json").mkdir()
+    with pytest.raises(ValueError, match="`path` must leave .*a.onnx.json to a file"):
+        export_model(small(), tmp_path / "a.onnx", overwrite=True)
+
+
+def test_the_description_is_of_the_file_beside_it(tmp_path, monkeypatch):
+    """Also where the file cannot get its name."""
+    path = tmp_path / "model.onnx"
+    export_model(small(), path)
+    before = (tmp_path / "model.onnx.json").read_bytes()
+
+    def replace(old, new, move=os.replace):
+        if Path(new) == path:
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(new))
+        move(old, new)
+
+    monkeypatch.setattr(export.os, "replace", replace)
+    with pytest.raises(OSError, match="model.onnx"):
+        export_model(small(seed=1), path, overwrite=True)
+    assert (tmp_path / "model.onnx.json").read_bytes() == before
 
 
 def test_another_result_is_refused(tmp_path, monkeypatch):
