@@ -67,6 +67,12 @@ def negative_psnr(y_true, y_pred):
     return 10 * keras.ops.log10(errors + 1e-6)
 
 
+@keras.saving.register_keras_serializable(package="convae_keras")
+def negative_psnr_signed(y_true, y_pred):
+    """Returns what `negative_psnr` does, of images in [-1, 1], in place of [0, 1]."""
+    return negative_psnr(y_true / 2, y_pred / 2)
+
+
 @distribution.watched()
 @standard_settings()
 def train(
@@ -117,10 +123,11 @@ def train(
             up to 7 batches; the next one leaves out others.
         learning_rate: float, the maximum of the schedule; None for 0.03 up to
             10,000 parameters and 0.005 above.
-        loss: `"mse"`, `"mae"`, `"psnr"` (minus the PSNR in dB),
-            `"binary_crossentropy"` for a model that ends in a sigmoid, or
-            `"categorical_crossentropy"` for one that ends in a softmax; None for
-            the one of the last two that fits, and else the first.
+        loss: `"mse"`, `"mae"`, `"psnr"` (minus the PSNR in dB, of pixels in
+            [0, 1] also where the model's are in [-1, 1]), `"binary_crossentropy"`
+            for a model that ends in a sigmoid, or `"categorical_crossentropy"` for
+            one that ends in a softmax; None for the one of the last two that fits,
+            and else the first.
         seed: int, for the order of the images, `corrupt` and `augment`.
         corrupt: `Corruption` of `convae_keras.corruption`, drawn anew in every
             epoch for training images, and the same in every epoch for
@@ -230,12 +237,14 @@ def _compile(autoencoder, settings, steps):
     backend = keras.backend.backend()
     at_once = steps % STEPS_PER_EXECUTION == 0 and backend != "torch"
     at_once = at_once and settings["epochs"] * steps > FEW_STEPS
+    signed = settings["pixel_range"][0] < 0
+    losses = {"psnr": negative_psnr_signed if signed else negative_psnr}
     # In half precision Keras adds a `LossScaleOptimizer` around this one.
     compile_model(
         autoencoder,
         # The usual 0.999 is too slow for a training of few epochs.
         keras.optimizers.Adam(schedule, beta_2=0.95),
-        loss=negative_psnr if settings["loss"] == "psnr" else settings["loss"],
+        loss=losses.get(settings["loss"], settings["loss"]),
         steps_per_execution=STEPS_PER_EXECUTION if at_once else 1,
     )
 

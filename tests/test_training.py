@@ -19,7 +19,7 @@ from convae_keras.corruption import Corruption, Downsample, GaussianNoise
 from convae_keras.data.sources import Images
 from convae_keras.metrics import bce, psnr
 from convae_keras.models import block_autoencoder, conv_autoencoder
-from convae_keras.pipelines import make_pipeline, to_float
+from convae_keras.pipelines import from_model_range, make_pipeline, to_float
 from convae_keras.restorers import restorer
 from convae_keras.runs import load_run
 from convae_keras.saving import read_json
@@ -165,6 +165,17 @@ def test_negative_psnr():
     # Equal images: 60 dB. In float16, 1e-6 would be rounded by 5 %.
     same = keras.ops.cast(x, "float16")
     np.testing.assert_allclose(negative_psnr(same, same), -60, atol=1e-3)
+
+
+@pytest.mark.parametrize("low_high", [(0, 1), (-1, 1)])
+def test_the_psnr_is_that_of_pixels(low_high, few, tmp_path):
+    model, options = tiny(output_range=low_high), {**OPTIONS, "run": tmp_path}
+    history = train(model, few, **options, loss="psnr")
+    x = to_float(few[44:])
+    found = from_model_range(model(to_float(x, low_high)), low_high)
+    found = psnr(x, found).mean()
+    assert -found == pytest.approx(min(history["val_loss"]), rel=1e-3)
+    assert_same_weights(load_run(tmp_path), model)
 
 
 @pytest.mark.parametrize("count, validation", [(60, 5), (11, 1), (2, 1)])
