@@ -13,7 +13,8 @@ import numpy as np
 from keras import layers, ops
 
 from convae_keras.keras_settings import standard_settings
-from convae_keras.pipelines import to_float
+from convae_keras.models import pixel_range
+from convae_keras.pipelines import to_float, to_model_range
 from convae_keras.validation import (
     check_finite,
     check_images,
@@ -461,6 +462,7 @@ def effective_receptive_field(model, layer, x):
     part = keras.Model(encoder.input, encoder.get_layer(layer).output)
 
     def middle(x):
+        x = to_model_range(x, pixel_range(model))
         maps = ops.cast(part(x), "float32")
         row, column = (side // 2 for side in maps.shape[1:3])
         return ops.sum(maps[:, row, column], axis=-1)

@@ -235,6 +235,16 @@ def test_receptive_fields(layer, expected):
     assert field.max() == 1
 
 
+def test_effective_receptive_field_of_another_range():
+    """The encoder sees the same numbers, whatever the range in which it wants them."""
+    plain, signed = small(), small(output_range=(-1, 1))
+    signed.set_weights(plain.get_weights())
+    x = np.random.RandomState(0).rand(3, 28, 28, 1).astype("float32")
+    expected, _ = effective_receptive_field(plain, "conv_2", x)
+    found, _ = effective_receptive_field(signed, "conv_2", (x + 1) / 2)
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+
+
 def test_receptive_field_with_strides_and_dilation():
     inputs = keras.Input((40, 40, 1))
     x = layers.Conv2D(2, (5, 3), strides=2, name="a")(inputs)
