@@ -1,18 +1,16 @@
 """A small classifier: its features measure samples, its accuracy what they teach."""
 
+import random
+
 import keras
+import numpy as np
 from keras import layers
 
 from convae_keras.keras_settings import standard_settings
 from convae_keras.pipelines import to_float
 from convae_keras.progress import EpochLine
 from convae_keras.training import compile_model, warmup_cosine
-from convae_keras.validation import (
-    as_image_shape,
-    check_ints,
-    check_layers,
-    require,
-)
+from convae_keras.validation import as_image_shape, check_ints, check_layers, require
 
 
 def image_classifier(image_shape=(28, 28, 1), classes=10, *, seed=None):
@@ -57,6 +55,9 @@ def train_classifier(
 ):
     """Trains an `image_classifier` on labeled images.
 
+    The global generators of Python and NumPy are afterwards as they were; the
+    backend's has been seeded.
+
     Args:
         images: `Images` with labels, indices of classes.
         epochs, batch_size: ints.
@@ -86,14 +87,19 @@ def train_classifier(
     compile_model(classifier, keras.optimizers.Adam(rate), loss, metrics=[accuracy])
     best = {"patience": epochs, "restore_best_weights": True}
     callbacks = [keras.callbacks.EarlyStopping("val_loss", **best)]
+    states = random.getstate(), np.random.get_state()
     keras.utils.set_random_seed(seed)
-    history = classifier.fit(
-        to_float(images.x_train),
-        images.y_train,
-        batch_size,
-        epochs,
-        validation_data=(to_float(images.x_val), images.y_val),
-        callbacks=callbacks + ([EpochLine()] if verbose == 2 else []),
-        verbose=verbose if verbose == 1 else 0,
-    ).history
+    try:
+        history = classifier.fit(
+            to_float(images.x_train),
+            images.y_train,
+            batch_size,
+            epochs,
+            validation_data=(to_float(images.x_val), images.y_val),
+            callbacks=callbacks + ([EpochLine()] if verbose == 2 else []),
+            verbose=verbose if verbose == 1 else 0,
+        ).history
+    finally:  # whoever calls this draws on
+        random.setstate(states[0])
+        np.random.set_state(states[1])
     return classifier, history

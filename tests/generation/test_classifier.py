@@ -1,6 +1,7 @@
 """The classifier: what it learns, and what it refuses."""
 
 import dataclasses
+import random
 
 import numpy as np
 import pytest
@@ -62,6 +63,14 @@ def test_the_weights_come_from_the_seed():
     first, same, other = (model.get_weights()[0] for model in models)
     np.testing.assert_array_equal(first, same)
     assert (first != other).any()
+
+
+def test_global_generators_are_left_alone(bars):
+    states = random.getstate(), np.random.get_state()[1].tolist()
+    models = [train_classifier(bars, 1, batch_size=40, seed=3)[0] for _ in range(2)]
+    assert (random.getstate(), np.random.get_state()[1].tolist()) == states
+    for weight, same in zip(*(model.get_weights() for model in models), strict=True):
+        np.testing.assert_array_equal(weight, same)
 
 
 def test_images_it_cannot_take(bars):
