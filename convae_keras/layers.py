@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from convae_keras.validation import require
+from convae_keras.validation import check_ints, require
 
 
 @keras.saving.register_keras_serializable(package="convae_keras")
@@ -32,7 +32,7 @@ class UpsampleConv2D(keras.layers.Layer):
         float `(batch_size, 2 * height, 2 * width, filters)`.
 
     Raises:
-        ValueError: if `filters` is below 1, or `kernel_size` not odd.
+        ValueError: if `filters` is no positive int, or `kernel_size` no odd one.
 
     References:
         - [Odena et al., Deconvolution and Checkerboard Artifacts, 2016](
@@ -54,10 +54,9 @@ class UpsampleConv2D(keras.layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        require(filters >= 1, f"`filters` must be at least 1. Received: {filters}")
-        is_odd = kernel_size >= 1 and kernel_size % 2 == 1
-        message = f"`kernel_size` must be odd and positive. Received: {kernel_size}"
-        require(is_odd, message)
+        check_ints(filters=filters, kernel_size=kernel_size)
+        message = f"`kernel_size` must be odd. Received: {kernel_size}"
+        require(kernel_size % 2 == 1, message)
         self.filters, self.kernel_size = filters, kernel_size
         self.activation = keras.activations.get(activation)
         self.kernel_initializer = keras.initializers.get(kernel_initializer)
@@ -173,7 +172,7 @@ class BicubicUpsampling2D(keras.layers.Layer):
 
     def __init__(self, scale, **kwargs):
         super().__init__(**kwargs)
-        require(2 <= scale <= 64, f"`scale` must be 2 to 64. Received: {scale}")
+        check_ints(2, 64, scale=scale)
         self.scale = scale
 
     def call(self, inputs):

@@ -134,9 +134,11 @@ def test_comes_back_from_a_file(tmp_path):
     [
         (0, 3, "filters"),
         (-3, 3, "filters"),
+        (1.5, 3, "filters"),
         (3, 2, "kernel_size"),
         (3, 0, "kernel_size"),
         (3, -1, "kernel_size"),
+        (3, 1.0, "kernel_size"),
     ],
 )
 def test_bad_options(filters, kernel_size, name):
@@ -215,9 +217,9 @@ def test_enlarges_sizes_known_at_run_time(tmp_path):
             np.testing.assert_allclose(y, expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("scale", [1, 0, -2])
+@pytest.mark.parametrize("scale", [1, 0, -2, 65, 2.5, "2"])
 def test_bad_scales(scale):
-    with pytest.raises(ValueError, match=f"`scale`.*Received: {scale}"):
+    with pytest.raises(ValueError, match=f"`scale`.*Received: {scale!r}"):
         BicubicUpsampling2D(scale)
 
 
