@@ -15,7 +15,8 @@ from convae_keras.files.workers import alone
 from convae_keras.untrusted import map_npy, named
 from convae_keras.validation import check_images, format_shape, reason, require
 
-# Images and pixels of a block, at most: what is in memory at once.
+# Images of a block, at most, and values of pixels: what is in memory at once. A block
+# of files ends with the image that reaches this number, one of an array before it.
 BLOCK_IMAGES, BLOCK_PIXELS = 2000, 2**24
 
 # Images read at once for a model of one size.
