@@ -82,8 +82,8 @@ def write_container(path, mode, model, blocks, names=None, overwrite=True):
     with atomic_write(path, overwrite) as temporary, open(temporary, "wb") as file:
         start = len(MAGIC) + HEADER.size + CHECKSUM.size
         file.seek(start)  # the header is written last: it holds the counts
+        expected = f"A block must have 1 to {MAX_PIXELS:,} pixels of 1 to 255 channels"
         for block in blocks:
-            expected = f"A block must have 1 to {MAX_PIXELS:,} pixels"
             require(_fits(block.shape), f"{expected}. Received: {block.shape}")
             _write_part(file, BLOCK.pack(*block.shape, len(block.data)), block.data)
             images, count = images + block.images, count + 1
@@ -211,8 +211,8 @@ class Container:
 
 
 def _fits(shape):
-    """Whether a block has channels, and as many pixels as it may."""
-    return shape[3] > 0 and 0 < math.prod(shape[:3]) <= MAX_PIXELS
+    """Whether a block has as many channels and pixels as it may."""
+    return 0 < shape[3] < 256 and 0 < math.prod(shape[:3]) <= MAX_PIXELS
 
 
 def _check(condition, problem):

@@ -202,6 +202,7 @@ def test_an_interrupted_write_keeps_the_old_file(tmp_path):
     [
         ([Block(2**20, 28, 28, 1)], None, "block"),
         ([Block(0, 28, 28, 1)], None, "block"),
+        ([Block(1, 28, 28, 256)], None, "block .* of 1 to 255 channels"),
         ([Block(2, 1, 1, 1)], ["a"], "`names`"),
         ([Block(1, 1, 1, 1)], ["a" * MAX_BYTES], "`names`"),
     ],
