@@ -157,6 +157,8 @@ class GaussianNoise(Corruption):
     def __post_init__(self):
         super().__post_init__()
         _check_range("stddev", self.stddev, 0, 10)
+        message = f"`clip` must be True or False. Received: {self.clip!r}"
+        require(isinstance(self.clip, bool), message)
 
     def damage(self, x, seed):
         noise = tf.random.stateless_normal(tf.shape(x), _fold_in(seed, 0))

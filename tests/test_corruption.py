@@ -139,6 +139,8 @@ def test_no_corruption_has_no_config():
         (Hole, {"value": 1.5}),
         (Fog, {"blur": -1}),
         (Fog, {"blur": (1, 2)}),
+        (GaussianNoise, {"clip": "no"}),
+        (GaussianNoise, {"clip": 1}),
         (Fog, {"contrast": 0}),
         (Hole, {"value": (0.1, 0.3)}),
         (Hole, {"side": True}),
