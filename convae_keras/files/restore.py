@@ -44,8 +44,8 @@ def apply(
     Args:
         model: `keras.Model` from images to images.
         source: path of an image or a folder.
-        destination: path of an image, or of a folder if `source` is one; missing
-            folders are created.
+        destination: path of an image, or of a folder outside `source` if that is
+            one; missing folders are created.
         overwrite: bool, whether existing files may be replaced.
         skip_existing: bool, whether existing files, whatever they are, are left as
             they are and their images not restored.
@@ -111,7 +111,7 @@ def _find_jobs(source, destination):
     expected = "`destination` must be a folder, like `source`"
     require(not destination.is_file(), f"{expected}. Received: '{destination}'")
     # Results in there would be restored again by the next call.
-    inside = source.resolve() in destination.resolve().parents
+    inside = source.resolve() in [destination.resolve(), *destination.resolve().parents]
     expected = f"`destination` must be outside `source`, '{source}'"
     require(not inside, f"{expected}. Received: '{destination}'")
     return [(source / path, destination / path) for path in paths], skipped

@@ -256,7 +256,7 @@ def test_nothing_is_overwritten(album, tmp_path):
         message = r"`destination` must be files that do not exist.*train/a\.png"
         with pytest.raises(ValueError, match=message):
             apply(negative(), source, where)
-    with pytest.raises(ValueError, match="`destination` must be files that"):
+    with pytest.raises(ValueError, match="`destination` must be outside"):
         apply(negative(), album, album)
     assert files(target) == [(target / "train" / "a.png").relative_to(target)]
     assert (target / "train" / "a.png").read_text() == "precious"
@@ -379,6 +379,8 @@ def test_a_bug_is_no_skipped_file(name, album, tmp_path, monkeypatch):
         ("album/a.png", "b", "`destination` must be a name like .*Received: '.*b'"),
         ("album/a.png", "b.docx", "`destination` must be a name like .*b.docx'"),
         ("album", "album/out", "`destination` must be outside .*album'.*out'"),
+        ("album", "album", "`destination` must be outside .*album'.*album'"),
+        ("album", "album/../album", "`destination` must be outside .*album'"),
     ],
 )
 def test_bad_paths(source, destination, message, album, tmp_path, monkeypatch):
@@ -387,7 +389,7 @@ def test_bad_paths(source, destination, message, album, tmp_path, monkeypatch):
     (tmp_path / "file.png").write_text("in the way")
     before = files(tmp_path)
     with pytest.raises(ValueError, match=message):
-        apply(negative(), tmp_path / source, tmp_path / destination)
+        apply(negative(), tmp_path / source, tmp_path / destination, overwrite=True)
     assert files(tmp_path) == before
 
 
