@@ -71,7 +71,7 @@ class Sequences(Images):
         return check_sequences(x, name)
 
 
-def windows(x, length, step=1, cover=False):
+def windows(x, length, step=1, cover=False, name="x"):
     """Cuts sequences into windows that may overlap.
 
     Args:
@@ -80,6 +80,7 @@ def windows(x, length, step=1, cover=False):
         step: int, from the start of a window to the next.
         cover: bool, whether a last window is flush with the end, nearer to the one
             before it. Otherwise steps that fill no window are left out.
+        name: as in `check_sequences`.
 
     Returns:
         Array `(n, windows, length, channels)`, read-only where it is a view of `x`.
@@ -96,9 +97,9 @@ def windows(x, length, step=1, cover=False):
     >>> windows(np.arange(9.0)[None], 4, step=3, cover=True).shape
     (1, 3, 4, 1)
     """
-    x = check_sequences(x)
+    x = check_sequences(x, name)
     check_ints(length=length, step=step)
-    expected = f"`x` must be sequences of at least {length} steps, one window"
+    expected = f"`{name}` must be sequences of at least {length} steps, one window"
     require(length <= x.shape[1], f"{expected}. Received: {x.shape[1]}")
     cut = np.moveaxis(sliding_window_view(x, length, axis=1), -1, 2)
     if cover and (cut.shape[1] - 1) % step:

@@ -143,7 +143,7 @@ class WindowScores:
     ):
         self.length, self.step, self.centered = length, step, centered
         self.seed, self.channels = seed, _floats(x_train, "x_train").shape[2]
-        known = self._cut(x_train)
+        known = self._cut(x_train, "x_train")
         self.known = known.reshape(-1, known.shape[2] * known.shape[3])
         self.count, self.few = neighbors, _few(self.known, neighbors, fitted, seed)
 
@@ -180,9 +180,9 @@ class WindowScores:
         count = min(max(2, size // 8), size, len(self.known))
         return PCA(count, random_state=self.seed).fit(self.known)
 
-    def _cut(self, x):
-        x = _floats(x, channels=self.channels)
-        cut = windows(x, self.length, self.step, cover=True)
+    def _cut(self, x, name="x"):
+        x = _floats(x, name, self.channels)
+        cut = windows(x, self.length, self.step, cover=True, name=name)
         return cut - cut.mean(axis=2, keepdims=True) if self.centered else cut
 
     def _each(self, x, function):
@@ -266,7 +266,7 @@ class NetworkScores:
 
     def _cut(self, x, name="x"):
         x = _floats(x, name, self.channels)
-        return windows(x, self.length, self.step, cover=True)
+        return windows(x, self.length, self.step, cover=True, name=name)
 
     def _encode(self, cut):
         return _predict(self.model.encoder, cut)

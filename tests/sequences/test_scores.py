@@ -116,8 +116,11 @@ def test_bad_scores():
     x = _waves(1)
     with pytest.raises(ValueError, match="must have 1 channels. Received: 2"):
         NetworkScores(autoencoder, _waves(1, 2))
-    with pytest.raises(ValueError, match="at least 32 steps, one window. Received: 20"):
+    short = "`x_train` must be sequences of at least 32 steps, one window. Received: 20"
+    with pytest.raises(ValueError, match=short):
         NetworkScores(autoencoder, x[:, :20])
+    with pytest.raises(ValueError, match=short):
+        WindowScores(x[:, :20], 32)
     with pytest.raises(ValueError, match="at least 200 windows, one a neighbor"):
         NetworkScores(autoencoder, x, neighbors=200)
     with pytest.raises(ValueError, match="`fitted` must be a positive int"):
