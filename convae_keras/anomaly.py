@@ -11,7 +11,7 @@ from convae_keras.features import encode, feature_model
 from convae_keras.keras_settings import standard_settings
 from convae_keras.models import pixel_range
 from convae_keras.pipelines import to_float
-from convae_keras.validation import check_input, check_ints, is_int, is_number, require
+from convae_keras.validation import check_input, check_ints, is_number, require
 
 # Training images that a detector is fitted to, at most; their features are kept in it.
 MOST_IMAGES = 5000
@@ -55,9 +55,8 @@ class NeighborDistance(layers.Layer):
 
     def __init__(self, count, neighbors, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})
-        expected = f"`neighbors` must be an int from 1 to `count`, {count!r}"
-        fits = is_int(count, 1) and is_int(neighbors, 1) and neighbors <= count
-        require(fits, f"{expected}. Received: {neighbors!r}")
+        check_ints(count=count)
+        check_ints(1, count, neighbors=neighbors)
         self.count, self.neighbors = count, neighbors
 
     def build(self, input_shape):

@@ -162,10 +162,10 @@ def test_a_network_without_a_code():
 
 @pytest.mark.static
 def test_layers_refuse_what_cannot_be():
-    with pytest.raises(
-        ValueError, match="`neighbors` must be an int from 1 to `count`"
-    ):
+    with pytest.raises(ValueError, match="`neighbors` must be an int from 1 to 3. Rec"):
         NeighborDistance(3, 4)
+    with pytest.raises(ValueError, match="`count` must be a positive int. Received: 0"):
+        NeighborDistance(0, 3)
     with pytest.raises(ValueError, match="`window` must be above 0 and at most 32"):
         LocalDistance(0)
     with pytest.raises(ValueError, match="`count` must be a positive int"):
