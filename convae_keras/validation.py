@@ -62,7 +62,7 @@ def format_shape(shape):
     >>> format_shape((28, None, 1))
     '28 x any x 1'
     """
-    return " x ".join(str(size or "any") for size in shape)
+    return " x ".join("any" if size is None else str(size) for size in shape)
 
 
 def is_int(value, low=None):
@@ -201,7 +201,7 @@ def set_limit(megabytes=LIMIT // 2**20):
 def reason(error):
     """Returns what went wrong with a file, a str of one line."""
     text = " ".join(str(error).split()) or type(error).__name__
-    return text if len(text) < 200 else f"{text[:200]}…"
+    return text if len(text) <= 200 else f"{text[:200]}…"
 
 
 def plain(value):

@@ -17,6 +17,7 @@ from convae_keras.validation import (
     is_int,
     is_number,
     plain,
+    reason,
     require,
     set_limit,
     warn_if_nearly_black,
@@ -90,10 +91,16 @@ def test_the_limit_is_raised_and_restored():
 
 
 @pytest.mark.parametrize(
-    "shape, text", [((28, 28, 1), "28 x 28 x 1"), ((None, 5), "any x 5")]
+    "shape, text",
+    [((28, 28, 1), "28 x 28 x 1"), ((None, 5), "any x 5"), ((0, 5), "0 x 5")],
 )
 def test_format_shape(shape, text):
     assert format_shape(shape) == text
+
+
+def test_reasons_have_two_hundred_characters():
+    assert reason("a" * 200) == "a" * 200
+    assert reason("a" * 201) == "a" * 200 + "…"
 
 
 @pytest.mark.parametrize("rows, sizes", [(1, [1] * 7), (3, [3, 3, 1]), (9, [7])])
