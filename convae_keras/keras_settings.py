@@ -5,7 +5,7 @@ import random
 
 import keras
 
-from convae_keras.validation import is_int, reason, require
+from convae_keras.validation import check_seed
 
 # The dtype policy of what is built: `set_up_device(half=True)` changes it.
 _policy = "float32"
@@ -36,9 +36,8 @@ def standard_settings(policy=None, seed=None):
     Raises:
         ValueError: for another `seed`.
     """
-    seeded = seed is None or (is_int(seed) and abs(seed) < 2**63)
-    expected = "`seed` must be an int between -2**63 and 2**63, or None"
-    require(seeded, f"{expected}. Received: {reason(repr(seed))}")
+    if seed is not None:
+        check_seed(seed)
     global _policy
     ours, policies = _policy, keras.config.dtype_policy()
     before = keras.config.floatx(), keras.config.image_data_format()

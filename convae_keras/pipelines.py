@@ -10,6 +10,7 @@ import tensorflow as tf
 from convae_keras.validation import (
     check_images,
     check_ints,
+    check_seed,
     format_shape,
     require,
 )
@@ -141,6 +142,8 @@ def make_pipeline(
         x = check_images(x)
         inputs = None if inputs is None else check_images(inputs, "inputs")
     check_ints(batch_size=batch_size)
+    if seed is not None:
+        check_seed(seed)
     n = len(x)
     batch_size = min(batch_size, n)
     full = n // batch_size

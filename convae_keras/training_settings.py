@@ -5,7 +5,7 @@ import keras
 from convae_keras.models import count_trainable, pixel_range
 from convae_keras.pipelines import check_augment
 from convae_keras.saving import architecture_hash
-from convae_keras.validation import check_ints, is_int, is_number, plain, require
+from convae_keras.validation import check_ints, check_seed, is_number, plain, require
 
 # The last activation that a loss needs.
 ENDS = {"binary_crossentropy": keras.activations.sigmoid}
@@ -64,7 +64,7 @@ def _check_options(autoencoder, images, learning_rate, loss, seed, turn, **sizes
         outside = any(x.min() < 0 or x.max() > 1 for x in parts)
         expected = f"`loss={loss!r}` needs sequences in [0, 1]"
         require(not outside, f"{expected}. Received: {images}, some values outside")
-    require(is_int(seed), f"`seed` must be an int. Received: {seed!r}")
+    check_seed(seed)
     check_augment(turn, images.image_shape)
 
 

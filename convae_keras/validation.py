@@ -103,6 +103,13 @@ def check_ints(low=1, high=None, **values):
         require(fits, f"`{name}` must be {expected}. {received}")
 
 
+def check_seed(seed):
+    """Raises a `ValueError` for a seed that is no int of 64 bits."""
+    fits = is_int(seed) and abs(seed) < 2**63
+    expected = "`seed` must be an int between -2**63 and 2**63"
+    require(fits, f"{expected}. Received: {reason(repr(seed))}")
+
+
 def as_sizes(value, name, axes=(), fixed=True):
     """Returns sizes as a tuple of ints.
 

@@ -167,6 +167,8 @@ def test_a_batch_is_at_most_the_set(seed, pixels):
         ({"batch_size": 2.5}, "batch_size"),
         ({"batch_size": None}, "batch_size"),
         ({"pixel_range": (0, 255)}, "pixel_range"),
+        ({"seed": 1.5}, "seed` must be an int between"),
+        ({"seed": 2**70}, "seed` must be an int between"),
         ({"seed": 0, "steps_per_epoch": 0}, "steps_per_epoch` must be from 1 to 1"),
         ({"seed": 0, "steps_per_epoch": 2}, "steps_per_epoch` must be from 1 to 1"),
     ],

@@ -279,7 +279,7 @@ def test_bad_images(images, message, monkeypatch, tmp_path):
         *[{"epochs": value} for value in (0, -1, 2.5)],
         *[{"batch_size": value} for value in (0, -8)],
         *[{"learning_rate": value} for value in (0, -0.1, np.nan, np.inf)],
-        *[{"seed": value} for value in (None, 0.5)],
+        *[{"seed": value} for value in (None, 0.5, 2**63, -(2**70))],
         {"loss": "huber"},
     ],
     ids=str,
