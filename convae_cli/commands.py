@@ -175,8 +175,7 @@ def decompress(arguments):
 
 def generate(arguments):
     """Draws new images."""
-    names = ("count", "label", "seed")
-    options = {name: getattr(arguments, name) for name in names}
+    options = {name: getattr(arguments, name) for name in ("count", "label", "seed")}
     options |= _switches(arguments)
     paths, labels = generated.write_generated(
         open_part(arguments.run, "generator.keras", "generate", is_generator),
@@ -190,8 +189,7 @@ def generate(arguments):
 def anomalies(arguments):
     """Finds unusual images."""
     detector = open_part(arguments.run, "detector.keras", "anomaly", is_detector)
-    names = ("rate", "fit", "overwrite")
-    options = {name: getattr(arguments, name) for name in names}
+    options = {name: getattr(arguments, name) for name in ("rate", "fit", "overwrite")}
     options |= _decoding(arguments)
     paths = arguments.input, arguments.output
     rows, rate, skipped = find_anomalies(detector, *paths, **options)

@@ -35,8 +35,7 @@ def latent_dim(image_shape):
         int, one for so many values of an image as MNIST's.
     """
     height, width, channels = image_shape
-    numbers = height * width * channels // VALUES_A_NUMBER
-    return min(max(numbers, 1), LARGEST_DENSE)
+    return min(max(height * width * channels // VALUES_A_NUMBER, 1), LARGEST_DENSE)
 
 
 def epochs(images, restores):

@@ -106,8 +106,7 @@ def _train(add):
     add("--tensorboard", action="store_true", help="write logs to RUN/logs")
     together = "train one model by several processes, under KERAS_BACKEND=jax: the "
     together += "address of the first, how many, and which of them this is, from 0"
-    names = ("HOST:PORT", "PROCESSES", "INDEX")
-    add("--join", nargs=3, metavar=names, help=together)
+    add("--join", nargs=3, metavar=("HOST:PORT", "PROCESSES", "INDEX"), help=together)
     data_flags(add)
 
 

@@ -99,8 +99,7 @@ class LocalDistance(layers.Layer):
     def __init__(self, window=WINDOW, **kwargs):
         super().__init__(**{"dtype": "float32", **kwargs})
         fits = is_number(window) and 0 < window <= 32
-        message = f"`window` must be above 0 and at most 32. Received: {window!r}"
-        require(fits, message)
+        require(fits, f"`window` must be above 0 and at most 32. Received: {window!r}")
         self.window = window
 
     def build(self, input_shape):
@@ -267,8 +266,7 @@ def anomaly_detector(
     """
     check_ints(neighbors=neighbors, dimensions=dimensions)
     expected = "`autoencoder` must have an `encoder`, as `conv_autoencoder` builds it"
-    is_one = hasattr(autoencoder, "encoder")
-    require(is_one, f"{expected}. Received: {autoencoder!r}")
+    require(hasattr(autoencoder, "encoder"), f"{expected}. Received: {autoencoder!r}")
     low_high, expected = pixel_range(autoencoder), "`autoencoder` must work in (0, 1)"
     require(low_high == (0, 1), f"{expected}. Received: {low_high}")
     x_train = check_input(autoencoder, x_train, "x_train")

@@ -95,8 +95,7 @@ def _blocks(model):
     blocks = []
     for layer, part in _layers(model):
         if _kind(layer):
-            name = part.name if part else ""
-            blocks.append((layer, name, layer.output.shape[1:]))
+            blocks.append((layer, part.name if part else "", layer.output.shape[1:]))
         elif isinstance(layer, keras.layers.Reshape):
             blocks[-1] = *blocks[-1][:2], layer.output.shape[1:]
     return blocks

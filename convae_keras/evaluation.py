@@ -59,8 +59,7 @@ def scores(reconstruct, x, inputs=None, chunk=1000):
         found.append([measure(targets, outputs) for measure in measures])
     means = np.concatenate(found, axis=1).mean(axis=1).tolist()
     means = [mean if np.isfinite(mean) else None for mean in means]
-    names = (measure.__name__ for measure in measures)
-    return dict(zip(names, means, strict=True))
+    return dict(zip((measure.__name__ for measure in measures), means, strict=True))
 
 
 def model_inputs(targets, inputs=None, start=0):

@@ -199,8 +199,7 @@ def _format_of(path, format):
 def _check(model, path, name, part, overwrite):
     backend = keras.backend.backend()
     expected = "Models are exported with KERAS_BACKEND=tensorflow, which opens all of"
-    message = f"{expected} them. Received: {backend}"
-    require(backend == "tensorflow", message)
+    require(backend == "tensorflow", f"{expected} them. Received: {backend}")
     _check_packages(name, FORMATS[name].packages)
     expected = f"`part` must be one of {[*PARTS]}"
     require(part in PARTS, f"{expected}. Received: {part!r}")

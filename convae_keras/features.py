@@ -80,8 +80,7 @@ def encode(model, x, layer=None, pooling=None, batch_size=256):
     (5, 32)
     """
     x = check_input(model, x)
-    starts = range(0, len(x), batch_size)
-    batches = (x[start : start + batch_size] for start in starts)
+    batches = (x[start : start + batch_size] for start in range(0, len(x), batch_size))
     return np.concatenate([*encode_batches(model, batches, layer, pooling)])
 
 

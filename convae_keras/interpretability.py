@@ -200,8 +200,7 @@ def _filled(x, fill):
         fits, fill = is_number(fill.item()), np.full(x.shape[1:], fill, "float32")
         require(fits, f"`fill` must be in [0, 1]. Received: {fill.flat[0]}")
     expected = f"`fill` must be one image of shape {x.shape[1:]}, or as many as `x`"
-    fits = fill.shape in (x.shape[1:], x.shape)
-    require(fits, f"{expected}. Received: {fill.shape}")
+    require(fill.shape in (x.shape[1:], x.shape), f"{expected}. Received: {fill.shape}")
     fill = fill if fill.ndim == 4 else fill[None]
     return x, to_float(check_images(fill, "fill"))
 
@@ -410,8 +409,7 @@ def receptive_field(model, layer):
     """
     encoder = getattr(model, "encoder", model)
     names = [each.name for each in encoder.layers]
-    message = f"`layer` must be one of {names}. Received: {layer!r}"
-    require(layer in names, message)
+    require(layer in names, f"`layer` must be one of {names}. Received: {layer!r}")
     chain = encoder.layers[: names.index(layer) + 1]
     expected = "Layers before `layer` must be a chain"
     for before, after in pairwise(chain):
@@ -457,13 +455,11 @@ def effective_receptive_field(model, layer, x):
     """
     encoder = getattr(model, "encoder", model)
     names = [each.name for each in encoder.layers if len(each.output.shape) == 4]
-    message = f"`layer` must be one of {names}. Received: {layer!r}"
-    require(layer in names, message)
+    require(layer in names, f"`layer` must be one of {names}. Received: {layer!r}")
     part = keras.Model(encoder.input, encoder.get_layer(layer).output)
 
     def middle(x):
-        x = to_model_range(x, pixel_range(model))
-        maps = ops.cast(part(x), "float32")
+        maps = ops.cast(part(to_model_range(x, pixel_range(model))), "float32")
         row, column = (side // 2 for side in maps.shape[1:3])
         return ops.sum(maps[:, row, column], axis=-1)
 

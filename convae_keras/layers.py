@@ -73,8 +73,7 @@ class UpsampleConv2D(keras.layers.Layer):
         kernel = kernel[1:] + kernel[:-1]
         kernel = kernel[:, 1:] + kernel[:, :-1]
         if keras.backend.backend() == "jax":
-            outputs = _four_convolutions(inputs, kernel)
-            return self.activation(outputs + self.bias)
+            return self.activation(_four_convolutions(inputs, kernel) + self.bias)
         # A transposed convolution scatters where a convolution gathers: its
         # kernel is flipped, and its channels are in the other order.
         kernel = ops.transpose(ops.flip(kernel, axis=(0, 1)), (0, 1, 3, 2))

@@ -119,8 +119,7 @@ class DrawingPad(anywidget.AnyWidget):
         self._follow()
 
     def _follow(self, change=None):
-        drawing = np.frombuffer(self.pixels, "uint8").reshape(SIDE, SIDE)
-        self.value = as_digit(drawing)
+        self.value = as_digit(np.frombuffer(self.pixels, "uint8").reshape(SIDE, SIDE))
 
 
 class Live(widgets.HBox):

@@ -106,8 +106,7 @@ def curves(lines, xlabel, ylabel, x=None, levels=None, **axis_options):
         gray = f"{0.25 + 0.5 * i / len(levels)}"
         axis.axhline(value, color=gray, linestyle="--", label=label)
     if levels or not named:
-        shown = axis.lines[len(lines) :] if named else axis.lines
-        axis.legend(handles=list(shown))
+        axis.legend(handles=list(axis.lines[len(lines) :] if named else axis.lines))
     return figure
 
 

@@ -307,8 +307,7 @@ def architecture_hash(model):
     config.pop("compile_config", None)
     text = json.dumps(_without_location(config), sort_keys=True)
     # Keras numbers the layers of a session in their default names.
-    text = re.sub(r"_\d+\b", "", text)
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
+    return hashlib.sha256(re.sub(r"_\d+\b", "", text).encode()).hexdigest()[:16]
 
 
 def _without_location(config):

@@ -234,17 +234,15 @@ def _steps(settings, count):
 
 def _compile(autoencoder, settings, steps):
     schedule = warmup_cosine(settings["learning_rate"], settings["epochs"] * steps)
-    backend = keras.backend.backend()
-    at_once = steps % STEPS_PER_EXECUTION == 0 and backend != "torch"
+    at_once = steps % STEPS_PER_EXECUTION == 0 and keras.backend.backend() != "torch"
     at_once = at_once and settings["epochs"] * steps > FEW_STEPS
-    signed = settings["pixel_range"][0] < 0
-    losses = {"psnr": negative_psnr_signed if signed else negative_psnr}
+    psnr = negative_psnr if settings["pixel_range"] == (0, 1) else negative_psnr_signed
     # In half precision Keras adds a `LossScaleOptimizer` around this one.
     compile_model(
         autoencoder,
         # The usual 0.999 is too slow for a training of few epochs.
         keras.optimizers.Adam(schedule, beta_2=0.95),
-        loss=losses.get(settings["loss"], settings["loss"]),
+        loss=psnr if settings["loss"] == "psnr" else settings["loss"],
         steps_per_execution=STEPS_PER_EXECUTION if at_once else 1,
     )
 

@@ -72,13 +72,11 @@ def parse_json(text):
     """
     check_limit(len(text), "characters")
 
-    def refuse(constant):
-        raise ValueError(f"{constant} is not JSON")
+    def finite(number):
+        require(math.isfinite(float(number)), f"{number} is not a finite number")
+        return float(number)
 
-    def finite(digits):
-        return float(digits) if math.isfinite(float(digits)) else refuse(digits)
-
-    return json.loads(text, parse_constant=refuse, parse_float=finite)
+    return json.loads(text, parse_constant=finite, parse_float=finite)
 
 
 def fits(value, shape):

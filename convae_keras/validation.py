@@ -178,8 +178,7 @@ def check_limit(amount, unit):
     """
     limit = limit_of(unit)
     hint = "`set_limit` or --limit raises it"
-    message = f"{amount:,} {unit}, and the limit is {limit:,} ({hint})"
-    require(amount <= limit, message)
+    require(amount <= limit, f"{amount:,} {unit}, and the limit is {limit:,} ({hint})")
 
 
 def limit_of(unit):

@@ -60,7 +60,6 @@ def _quality(name, x, target):
     """Returns the lowest quality setting that reaches a PSNR, or the highest."""
 
     def reached(quality):
-        decoded = image_codec(x, name, quality)[0]
-        return metrics.psnr(x / 255, decoded / 255).mean()
+        return metrics.psnr(x / 255, image_codec(x, name, quality)[0] / 255).mean()
 
     return min(bisect.bisect_left(range(101), target, key=reached), 100)

@@ -196,8 +196,7 @@ class EntropyBottleneck(layers.Layer):
         return rounded
 
     def _bits(self, x):
-        likelihood = self._cdf(x + 0.5) - self._cdf(x - 0.5)
-        return -ops.log2(ops.maximum(likelihood, 1e-6))
+        return -ops.log2(ops.maximum(self._cdf(x + 0.5) - self._cdf(x - 0.5), 1e-6))
 
     def _cdf(self, x):
         """Returns the cumulative distribution function of the mixture."""

@@ -287,8 +287,7 @@ def decode(image, info, mode=None, white=None, background=None):
     if image.has_transparency_data:
         return _laid_on(background or "white", image, mode), highest
     # Not every color mode converts directly to grayscale.
-    image = image if image.mode == mode else image.convert("RGB").convert(mode)
-    return image, highest
+    return image if image.mode == mode else image.convert("RGB").convert(mode), highest
 
 
 def _laid_on(background, image, mode):
@@ -298,8 +297,7 @@ def _laid_on(background, image, mode):
     for top in range(0, image.height, rows):
         box = 0, top, image.width, min(top + rows, image.height)
         strip = image.crop(box).convert("RGBA")
-        ground = Image.new("RGBA", strip.size, color)
-        strip = Image.alpha_composite(ground, strip)
+        strip = Image.alpha_composite(Image.new("RGBA", strip.size, color), strip)
         whole.paste(strip.convert("RGB").convert(mode), box)
     return whole
 

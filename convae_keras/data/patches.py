@@ -112,8 +112,7 @@ def _vary_colors(patches):
     orders = np.argsort(random.uniform(size=(n, 1, 1, channels)), axis=-1)
     chosen = random.uniform(size=n) < 0.5
     varied = np.take_along_axis(patches[chosen], orders[chosen], axis=-1)
-    varied = np.round(varied * gain[chosen] + offset[chosen])
-    patches[chosen] = varied.astype("uint8")
+    patches[chosen] = np.round(varied * gain[chosen] + offset[chosen]).astype("uint8")
     return patches
 
 

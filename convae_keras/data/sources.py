@@ -249,8 +249,7 @@ def _keras_set(name):
         train, test = getattr(keras.datasets, name).load_data()
     except Exception as error:  # `get_file` raises no narrower one
         if name != "mnist":
-            message = f"{name!r} could not be downloaded: {error}"
-            raise ValueError(message) from error
+            raise ValueError(f"{name!r} could not be downloaded: {error}") from error
         print("MNIST could not be downloaded. Using the 5,000 digits of mnist5k.")
         return _mnist5k()
     finally:

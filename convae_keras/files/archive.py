@@ -146,8 +146,7 @@ def decompress(codec, source, destination, *, overwrite=False, skip_existing=Fal
     written, kept, errors = found
     skipped |= {names[i]: reason(error) for i, error in errors.items()}
     if skipped:
-        warning = SkippedFiles(skipped, container.images, source)
-        warnings.warn(warning, stacklevel=2)
+        warnings.warn(SkippedFiles(skipped, container.images, source), stacklevel=2)
     results.warn_of_kept(kept, container.images, destination)
     return len(written) + kept, skipped
 

@@ -197,8 +197,7 @@ def paths_inside(folder, names):
     files = max(files, key=lambda each: len({_folded(file) for file in each}))
     paths, skipped, taken = [], {}, set()
     for name, file in zip(names, files, strict=True):
-        twice = "another image has this name" if file in taken else None
-        problem = twice or _problem(name, file)
+        problem = "another image has this name" if file in taken else _fault(name, file)
         taken.add(file)
         paths.append(None if problem else folder / file)
         skipped |= {name: problem} if problem else {}
@@ -214,7 +213,7 @@ def _folded(file):
     return unicodedata.normalize("NFC", unicodedata.normalize("NFC", file).casefold())
 
 
-def _problem(name, file):
+def _fault(name, file):
     """Returns why a disk may refuse a name, or None."""
     # Windows has both kinds of separators, and letters for disks.
     if _leads_out(PureWindowsPath(name)) or file[1:2] == ":":

@@ -113,8 +113,7 @@ def _spread(client, opening, function, model, items, *, lost, address):
 def _work(item, function, opening, expected):
     """Calls the function in a worker; returns also the warnings."""
     with _one_at_a_time, warnings.catch_warnings(record=True) as caught:
-        model = _opened(*opening, expected)
-        result = function(model, item)
+        result = function(_opened(*opening, expected), item)
     return result, [(w.message, w.category, w.filename, w.lineno) for w in caught]
 
 

@@ -122,8 +122,7 @@ class Adversaries(keras.Model):
     def __init__(self, generator, discriminator, weight=1.0, **kwargs):
         super().__init__(**kwargs)
         expected = "`weight` must be a number of at least 0"
-        valid = is_number(weight) and weight >= 0
-        require(valid, f"{expected}. Received: {weight!r}")
+        require(is_number(weight) and weight >= 0, f"{expected}. Received: {weight!r}")
         self.generator, self.discriminator = generator, discriminator
         self.weight = weight
         names = ("discriminator", "generator", "reconstruction")

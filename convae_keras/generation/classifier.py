@@ -31,8 +31,7 @@ def image_classifier(image_shape=(28, 28, 1), classes=10, *, seed=None):
     """
     image_shape = as_image_shape(image_shape, fixed=True)
     expected = "`image_shape` must have sides of at least 8 pixels"
-    large = min(image_shape[:2]) >= 8
-    require(large, f"{expected}. Received: {image_shape}")
+    require(min(image_shape[:2]) >= 8, f"{expected}. Received: {image_shape}")
     check_ints(classes=classes)
     # The dense layer sees 64 channels at h/8 · w/8 positions, h · w values.
     check_layers((image_shape[0] * image_shape[1], 64, classes))
@@ -79,8 +78,7 @@ def train_classifier(
     largest = max(images.y_train.max(), images.y_val.max())
     classes = len(images.class_names) or int(largest) + 1
     classifier = image_classifier(images.image_shape, classes, seed=seed)
-    steps = epochs * -(-len(images.x_train) // batch_size)
-    rate = warmup_cosine(learning_rate, steps)
+    rate = warmup_cosine(learning_rate, epochs * -(-len(images.x_train) // batch_size))
     loss = "sparse_categorical_crossentropy"
     # By name it would be made in the first step.
     accuracy = keras.metrics.SparseCategoricalAccuracy("accuracy")

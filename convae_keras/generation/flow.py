@@ -276,8 +276,7 @@ def train_generator(autoencoder, images, **options):
     if labels is not None and images.class_names:
         labels = np.array(images.class_names)[labels]
     codes = encode(autoencoder, images.x_train)
-    sampler = FlowSampler(**options).fit(codes, labels)
-    return image_generator(autoencoder, sampler)
+    return image_generator(autoencoder, FlowSampler(**options).fit(codes, labels))
 
 
 def _batches(codes, one_hot, batch_size, seed):

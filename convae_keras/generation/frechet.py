@@ -73,8 +73,7 @@ def frechet_distance(real, generated):
     # root of a symmetric matrix with the same eigenvalues.
     values, vectors = np.linalg.eigh(first)
     root = vectors * np.sqrt(values.clip(0)) @ vectors.T
-    values = np.linalg.eigvalsh(root @ second @ root)
-    cross = np.sqrt(values.clip(0)).sum()
+    cross = np.sqrt(np.linalg.eigvalsh(root @ second @ root).clip(0)).sum()
     distance = means @ means + np.trace(first) + np.trace(second) - 2 * cross
     return max(float(distance), 0.0)  # of equal sets it may be rounded below
 

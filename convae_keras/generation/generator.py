@@ -70,8 +70,7 @@ def draw(model, count, label=None, seed=0):
     labels = draw_labels(count, label, classes, layer.shares, random)
     noise = random.normal(size=(count, model.inputs[0].shape[1])).astype("float32")
     indices = (labels[:, None] == classes).argmax(axis=1)
-    outputs = model.predict([noise, indices], batch_size=BATCH_SIZE, verbose=0)
-    return outputs, labels
+    return model.predict([noise, indices], batch_size=BATCH_SIZE, verbose=0), labels
 
 
 def image_generator(autoencoder, sampler):
@@ -103,8 +102,7 @@ def image_generator(autoencoder, sampler):
 
 def is_generator(model):
     """Returns whether a model is one of `image_generator`."""
-    parts = getattr(model, "layers", [])
-    known = any(isinstance(each, ClassLabels) for each in parts)
+    known = any(isinstance(each, ClassLabels) for each in getattr(model, "layers", []))
     return known and len(model.output_shape) == 4
 
 

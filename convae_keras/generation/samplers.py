@@ -150,14 +150,12 @@ def checked_codes(codes, labels=None):
     """
     codes = np.asarray(codes, "float32")
     expected = "`codes` must be (n, latent_dim)"
-    fits = codes.ndim == 2 and codes.size
-    require(fits, f"{expected}. Received: {codes.shape}")
+    require(codes.ndim == 2 and codes.size, f"{expected}. Received: {codes.shape}")
     check_finite(codes=codes)
     labeled = labels is not None
     labels = np.asarray(labels) if labeled else np.zeros(len(codes), int)
     expected = f"`labels` must be ({len(codes)},), one a code"
-    fits = labels.shape == (len(codes),)
-    require(fits, f"{expected}. Received: {labels.shape}")
+    require(labels.shape == (len(codes),), f"{expected}. Received: {labels.shape}")
     return codes, labels, labeled
 
 

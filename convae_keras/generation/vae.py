@@ -37,8 +37,7 @@ class SampleCode(layers.Layer):
 
     def call(self, inputs, training=False):
         mean, log_variance = ops.split(inputs, 2, axis=-1)
-        divergence = kl_divergence(mean, log_variance)
-        self.add_loss(self.weight * ops.mean(divergence))
+        self.add_loss(self.weight * ops.mean(kl_divergence(mean, log_variance)))
         if not training:
             return mean
         noise = keras.random.normal(ops.shape(mean), seed=self.generator)

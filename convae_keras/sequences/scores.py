@@ -240,8 +240,7 @@ class NetworkScores:
 
     def error(self, x):
         """Returns the mean squared error around each step."""
-        squared = np.square(self.residual(x))
-        return gaussian_filter1d(squared, 8, axis=1).mean(axis=-1)
+        return gaussian_filter1d(np.square(self.residual(x)), 8, axis=1).mean(axis=-1)
 
     def residual(self, x):
         """Returns what the reconstruction misses `(n, steps, channels)`."""
@@ -285,8 +284,7 @@ def _floats(x, name="x", channels=None):
     """Returns sequences as models take them: uint8 scaled to [0, 1]."""
     x = check_sequences(x, name)
     expected = f"`{name}` must have {channels} channels"
-    fits = channels in (None, x.shape[2])
-    require(fits, f"{expected}. Received: {x.shape[2]}")
+    require(channels in (None, x.shape[2]), f"{expected}. Received: {x.shape[2]}")
     return x / np.float32(255) if x.dtype == "uint8" else x
 
 

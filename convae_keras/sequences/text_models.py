@@ -48,8 +48,7 @@ class Quantize(layers.Layer):
     def call(self, x):
         steps = self.levels - 1
         x = ops.tanh(x)
-        rounded = 2 * ops.round((x + 1) / 2 * steps) / steps - 1
-        return x + ops.stop_gradient(rounded - x)
+        return x + ops.stop_gradient(2 * ops.round((x + 1) / 2 * steps) / steps - 1 - x)
 
     def compute_output_shape(self, input_shape):
         return input_shape
