@@ -6,7 +6,7 @@
 Valid files, and files that hold code, are changed at random: bytes, numbers, pieces,
 their length; half of the time in what they contain, with sizes and checksums made
 right again. The reader must return, or raise a `ValueError` of one line (for pictures,
-whatever a folder's reader skips), in 10 seconds of computing and 1 GB. It must run no
+whatever a folder's reader skips), in 10 seconds of computing and 2 GB. It must run no
 program and no pickle, open no connection, and leave other files as they are. What goes
 wrong is reported, and kept in the folder `fuzz`; input number N of a seed is always the
 same. A reader that takes a minute is ended. `all` gives each reader so many files, a
@@ -51,7 +51,9 @@ from convae_keras.runs import (
 )
 from convae_keras.saving import load_model, read_json, write_json
 
-SECONDS, MEGABYTES = 10, 1000
+# Memory: four times the limit of a file. Pillow takes 4 bytes for a pixel of 3, and
+# beside it are the array and what is made of it.
+SECONDS, MEGABYTES = 10, 4 * 512
 PIECE = 10_000
 RESULTS = Path(__file__).parents[1] / "results/sweeps/fuzz.json"
 # What a reader must not do, by the names of Python's audit events.

@@ -18,7 +18,7 @@ from convae_keras.saving import (
     read_json,
     write_json,
 )
-from convae_keras.validation import as_path, format_shape, require
+from convae_keras.validation import as_path, format_shape, reason, require
 
 # From a model that `train` has trained: the run folder, and the hashes of its
 # weights before and after.
@@ -66,7 +66,7 @@ def _check_settings(run, settings):
     keys = sorted((settings.keys() | found.keys()) - ignored)
     pairs = [(key, found.get(key), settings.get(key)) for key in keys]
     different = [
-        f"{key}={reprlib.repr(a)} on disk, {b!r} requested"
+        f"{reason(key)}={reprlib.repr(a)} on disk, {b!r} requested"
         for key, a, b in pairs
         if a != b
     ]

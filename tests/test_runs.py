@@ -68,11 +68,11 @@ def test_a_run_is_opened_again_with_the_same_settings(tmp_path):
 
 
 def test_different_settings_are_named(tmp_path):
-    open_run(tmp_path, {"epochs": 3, "seed": 0, "loss": "mse", "old": 1})
+    open_run(tmp_path, {"epochs": 3, "seed": 0, "loss": "mse", "ol\nd": 1})
     before = (tmp_path / "settings.json").read_text()
     message = (
         "^Run folder was created with different settings: epochs=3 on disk, 4 "
-        "requested; new=None on disk, 2 requested; old=1 on disk, None requested; "
+        "requested; new=None on disk, 2 requested; ol d=1 on disk, None requested; "
         f"seed=0 on disk, 1 requested. .*{tmp_path}"
     )
     with pytest.raises(ValueError, match=message) as raised:
