@@ -19,50 +19,6 @@ from hypothesis import settings  # noqa: E402
 settings.register_profile("house", derandomize=True, deadline=None, database=None)
 settings.load_profile("house")
 
-# The slowest tests, by file or name. They run first, so that no process waits for
-# another at the end; `make check` leaves them out.
-SLOW = (
-    "[convae_keras.generation.flow]",
-    "[convae_keras.sequences.text]",
-    "cli/test_main.py::",
-    "compression/test_bitstream.py::",
-    "files/test_workers.py::",
-    "generation/test_adversarial.py::",
-    "generation/test_flow.py::",
-    "results/test_execute.py::",
-    "test_block_autoencoder.py::",
-    "test_export.py::",
-    "::test_a_corruption_is_learned_to_be_inverted",
-    "::test_a_disk_that_fills",
-    "::test_a_finished_run_is_loaded",
-    "::test_a_higher_rate_weight_makes_codes_narrower",
-    "::test_a_killed_training_ends_as_if_never_killed",
-    "::test_a_model_is_loaded_as_it_was_trained",
-    "::test_codec_for_digits",
-    "::test_conv_codec",
-    "::test_convolution_learns_and_is_saved",
-    "::test_corrupted_bytes_give_images_or_a_value_error",
-    "::test_ctrl_c_and_the_same",
-    "::test_documentation_is_prose",
-    "::test_every_builder_learns_in_half_precision",
-    "::test_generator_of_digits",
-    "::test_grid_search_over_a_pipeline",
-    "::test_import_registers_the_classes_of_all_models",
-    "::test_interrupted_twice",
-    "::test_it_trains_and_is_exact_in_half_precision",
-    "::test_memory_does_not_grow_with_the_images",
-    "::test_overfits_a_few",
-    "::test_patience",
-    "::test_report_of_a_denoiser",
-    "::test_results_do_not_depend_on_them",
-    "::test_resumed_in_half_precision",
-    "::test_scores_of_a_network",
-    "::test_tables_with_names",
-    "::test_tests_and_scripts_import_what_is_declared",
-    "::test_text_autoencoder",
-    "::test_variational_autoencoder",
-)
-
 # `make test` runs the tests a second time with CONVAE_HALF=1: what is new then
 # computes in half precision, as on a GPU that was asked for it.
 HALF = os.environ.get("CONVAE_HALF") == "1"
@@ -84,10 +40,9 @@ def pytest_collection_modifyitems(items):
     backend = keras.backend.backend()
     skip = pytest.mark.skip(reason=f"needs TensorFlow; the backend is {backend}")
     for item in items:
-        if any(name in item.nodeid for name in SLOW):
-            item.add_marker(pytest.mark.slow)
         if backend != "tensorflow" and item.get_closest_marker("tensorflow"):
             item.add_marker(skip)
+    # The slowest run first, so that no process waits for another at the end.
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
 
 

@@ -35,6 +35,7 @@ def detector():
     return anomaly_detector(autoencoder, stripes(60), stripes(39, seed=1))
 
 
+@pytest.mark.slow
 def test_what_is_unlike_scores_higher(detector):
     usual = detect(detector, stripes(20, seed=2))
     other = detect(

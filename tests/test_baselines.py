@@ -155,6 +155,7 @@ def test_denoisers_remove_noise(name, noisy_digits):
     assert psnr(clean, y).mean() > before + 0.5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DENOISERS)
 def test_the_best_strength_is_chosen(name, noisy_digits):
     noisy, clean = noisy_digits[0]
@@ -173,6 +174,7 @@ def test_the_best_strength_is_chosen(name, noisy_digits):
     assert psnr(clean, denoise(noisy)).mean() == pytest.approx(values[best], abs=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DENOISERS)
 def test_more_noise_is_filtered_more(name, digits):
     clean = to_float(digits.x_val[:8])
@@ -200,6 +202,7 @@ def test_denoisers_of_color_images(name):
     np.testing.assert_allclose(means, [0.7, 0.5, 0.3], atol=0.05)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", DENOISERS)
 def test_a_line_takes_out_the_bias_of_clipped_noise(name, digits):
     clean, noise = to_float(digits.x_val[:24]), GaussianNoise(0.5)

@@ -12,6 +12,8 @@ from convae_keras.models import count_trainable, pixel_range
 from convae_keras.pipelines import to_float
 from convae_keras.saving import load_model
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"filters": (4, 8), "seed": 0}
 
 

@@ -65,6 +65,7 @@ def test_block_autoencoder(shape, filters, latent_dim):
     check(block_autoencoder(shape, **options), shape)
 
 
+@pytest.mark.slow
 @few
 @given(shapes, stages, codes)
 def test_conv_codec(shape, filters, latent_dim):
@@ -72,6 +73,7 @@ def test_conv_codec(shape, filters, latent_dim):
     check(conv_codec(shape, **options), shape)
 
 
+@pytest.mark.slow
 @few
 @given(shapes, stages, codes, st.floats(0, 4))
 def test_variational_autoencoder(shape, filters, latent_dim, beta):
@@ -96,6 +98,7 @@ def test_sequence_autoencoder(shape, filters, latent_dim, kernel_size):
     check(sequence_autoencoder(shape, latent_dim=latent_dim, **options), shape)
 
 
+@pytest.mark.slow
 @few
 @given(codes, codes, st.integers(2, 9), codes, st.none() | st.integers(2, 5))
 def test_text_autoencoder(block, count, characters, latent_dim, levels):

@@ -88,6 +88,7 @@ def test_bytes_and_floats_are_corrupted_alike(corrupt, pixels):
     np.testing.assert_array_equal(pixels, before)  # the originals are unchanged
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sizes", [(11, 14), (None, None)])
 @pytest.mark.parametrize("corrupt", EVERY, ids=str)
 def test_pipelines_and_arrays_are_corrupted_alike(corrupt, sizes, pixels):

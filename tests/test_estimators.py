@@ -86,6 +86,7 @@ def test_rows_of_pixels(pixels, fitted):
         features.fit(rows[:, :47])
 
 
+@pytest.mark.slow
 def test_tables_with_names(pixels):
     """Names of columns are remembered, and those of the codes are columns."""
     pandas = pytest.importorskip("pandas")
@@ -142,6 +143,7 @@ def test_options_are_passed_on(pixels, monkeypatch):
         pooled.inverse_transform(pooled.transform(pixels[0]))
 
 
+@pytest.mark.slow
 def test_grid_search_over_a_pipeline(pixels):
     pipeline = make_pipeline(ConvAutoencoderFeatures(**TINY), LogisticRegression())
     name = "convautoencoderfeatures__"

@@ -18,7 +18,7 @@ from convae_keras.restorers import restorer
 from convae_keras.saving import fingerprint
 
 # The conversion is TensorFlow's, and always in float32.
-pytestmark = [pytest.mark.tensorflow, pytest.mark.float32]
+pytestmark = [pytest.mark.tensorflow, pytest.mark.float32, pytest.mark.slow]
 NAMES = {"saved_model": "model", "onnx": "model.onnx", "litert": "model.tflite"}
 
 

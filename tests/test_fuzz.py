@@ -21,6 +21,7 @@ COUNTS = dict.fromkeys(READERS, 200) | {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("reader", READERS)
 def test_broken_files_are_refused_or_harmless(reader, capfd):
     """Libraries may say what they like, on the standard error stream."""

@@ -84,6 +84,7 @@ def _python(path):
     return re.sub(r"^(\s*)[%!].*$", r"\1pass", code, flags=re.M)
 
 
+@pytest.mark.slow
 def test_tests_and_scripts_import_what_is_declared():
     """As deptry does for the rest: it reads neither requirements.txt nor magics."""
     folders = "results", "benchmarks", "tools", "docs/playground", "docs/site"

@@ -129,6 +129,7 @@ def test_integrated_gradients_are_those_of_numpy():
     np.testing.assert_allclose(found, WEIGHTS * (x**2 - FILL**2) / 2, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_integrated_gradients_are_complete():
     network = float32_copy(small(image_shape=SHAPE))
     x = pictures()
@@ -182,6 +183,7 @@ def test_one_fill_for_each_image():
     np.testing.assert_allclose(parts, WEIGHTS * (x**2 - fill**2) / 2, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_activation_is_maximized():
     x = np.full((2, *SHAPE), 0.5)
     sharp = maximize_activation(squared, x, steps=80)

@@ -44,6 +44,7 @@ def everything(x):
     return losses, reconstruct(model, x[:3]), encode(model, x[:3])
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_them(strokes, request):
     expected = everything(strokes)
     request.getfixturevalue("others")

@@ -87,6 +87,7 @@ def test_report_of_a_folder_whose_name_is_not_utf_8(run, few, scored):
     assert "caf\\udce9: 25" in (run / "card.md").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_report_of_a_denoiser(run, few, scored):
     corrupt = GaussianNoise((0.1, 0.3))
     write_json(run / "settings.json", SETTINGS | {"corruption": corrupt.config()})

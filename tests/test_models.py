@@ -80,6 +80,7 @@ def test_keywords_override_the_preset():
 # --- every pooling, up-sampling, range and size ------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("upsampling", UPSAMPLINGS, ids=str)
 @pytest.mark.parametrize("pooling", POOLINGS)

@@ -372,6 +372,7 @@ def anonymous_memory():
     return 1024 * int(status.split("RssAnon:")[1].split()[0])
 
 
+@pytest.mark.slow
 @pytest.mark.static
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 @pytest.mark.filterwarnings("ignore:.*the same as one in another split")

@@ -101,6 +101,7 @@ sys.exit(not all(known))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.static
 def test_import_registers_the_classes_of_all_models():
     """Keras itself imports no module that a file names."""
@@ -164,6 +165,7 @@ def test_every_backend_draws_the_same_digits():
     np.testing.assert_array_equal(labels, expected["labels"])
 
 
+@pytest.mark.slow
 def test_generator_of_digits():
     """The classifier, which it has never seen, reads what it was told to draw."""
     generator, judge = load("generator"), load("classifier")
@@ -177,6 +179,7 @@ def test_generator_of_digits():
     assert frechet_distance(real, encode(judge, images, "features")) < one_image / 20
 
 
+@pytest.mark.slow
 def test_codec_for_digits(digits):
     codec, x = load("digits"), digits.x_test[:300]
     data = pack(codec, x)

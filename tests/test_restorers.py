@@ -29,6 +29,7 @@ def randomize(model):
 # --- sizes -------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("residual", fewer([False, True]))
 @pytest.mark.parametrize("scale", fewer([1, 2, 3, 4]))
 @pytest.mark.parametrize("head", HEADS)
@@ -110,6 +111,7 @@ def test_skip_connections_bypass_the_bottleneck():
     assert np.abs(before - blind).max() > 1e-3 and blind.std() > 1e-3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", fewer(HEADS))
 @pytest.mark.parametrize("scale", fewer([2, 1]))
 def test_gradients_reach_every_weight(head, scale):
@@ -193,6 +195,7 @@ def test_the_initial_residual_is_bicubic(scale, head):
 # --- learning ----------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("residual", fewer([True, False]))
 def test_overfits_a_few_noisy_digits(residual, digits):
     clean = to_float(digits.x_train[:8, ::2, ::2])

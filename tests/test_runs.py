@@ -161,6 +161,7 @@ def test_settings_that_are_garbage_are_cut_short(tmp_path):
 # --- checkpoints -------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_checkpoint_of_many_variables(tmp_path, monkeypatch):
     many = [keras.Variable(np.full(1 + i % 2, float(i))) for i in range(1003)]
     monkeypatch.setattr(runs, "_state", lambda model: many)
@@ -293,6 +294,7 @@ def test_a_broken_checkpoint(spoil, checkpoint):
     assert_same(state(saved), before)
 
 
+@pytest.mark.slow
 def test_a_disk_that_fills_leaves_the_last_checkpoint(checkpoint, monkeypatch):
     run, saved, best = checkpoint
     complete = (run / "checkpoint.npz").read_bytes()

@@ -225,6 +225,7 @@ def test_broken_json_is_named(content, tmp_path):
 # --- models ------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.static
 @pytest.mark.parametrize(
     "trained, opened", [("float32", "mixed_float16"), ("mixed_float16", "float32")]

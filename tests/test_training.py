@@ -72,6 +72,7 @@ def complete(few, tmp_path_factory):
 # --- learning ----------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_overfits_a_few_digits(digits):
     model = conv_autoencoder("keras", seed=0)
     x = np.tile(digits.x_train[:11], (11, 1, 1, 1))  # ten steps an epoch
@@ -354,6 +355,7 @@ def test_a_run_on_other_images(complete, few, monkeypatch):
 # --- interrupted and resumed -------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_loaded(complete, few, monkeypatch):
     monkeypatch.setattr(keras.Model, "fit", refuse_to_fit)
     expected, history, run = complete
@@ -405,6 +407,7 @@ def stop_at(monkeypatch, hook, count, error=KeyboardInterrupt):
     monkeypatch.setattr(training.RunKeeper, hook, stopped)
 
 
+@pytest.mark.slow
 @pytest.mark.float32  # `test_resumed_in_half_precision` is the other
 @pytest.mark.parametrize(
     "hook, count, done",
@@ -436,6 +439,7 @@ def test_ctrl_c_and_the_same_call_again(
     assert not (run / "checkpoint.npz").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.float32  # exact; `test_resumed_in_half_precision` is the other
 def test_interrupted_twice(complete, few, tmp_path, monkeypatch):
     expected, history, _ = complete
@@ -450,6 +454,7 @@ def test_interrupted_twice(complete, few, tmp_path, monkeypatch):
     assert_same_weights(model, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.float32  # exact; `test_resumed_in_half_precision` is the other
 def test_patience(few, tmp_path, monkeypatch):
     """At no rate to speak of, no epoch is better than the first."""
@@ -496,6 +501,7 @@ def test_a_rate_that_is_too_high(few, tmp_path):
 
 @pytest.mark.float32  # exact
 # Old releases of NumPy do not close the file that they could not write.
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_a_disk_that_fills(complete, few, tmp_path, monkeypatch):
     """No file may grow beyond 4,000 bytes, as when that much is left."""
@@ -581,6 +587,7 @@ def test_the_input_is_corrupted_and_the_target_is_clean(kind, few):
         assert abs(right - exchanged) > 0.01 and abs(right - copied) > 0.01
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["corrupt", "inputs"])
 def test_a_corruption_is_learned_to_be_inverted(kind, few):
     """`x = 2 - 2 * corrupted`; with the two exchanged it would be `1 - x / 2`."""
@@ -618,6 +625,7 @@ def test_noise_in_minus_one_to_one(few):
     assert found == pytest.approx(min(history["val_loss"]), rel=1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.float32  # exact; `test_resumed_in_half_precision` is the other
 def test_ctrl_c_and_the_same_noise_again(complete, few, tmp_path, monkeypatch):
     """All that is drawn is drawn again: order, noise, flips and rotations."""
@@ -695,6 +703,7 @@ HALF = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.float32  # it sets the policy
 @pytest.mark.parametrize("name", fewer([*HALF]))
 def test_every_builder_learns_in_half_precision(name, few):
@@ -714,6 +723,7 @@ def test_every_builder_learns_in_half_precision(name, few):
     assert {weight.dtype.name for weight in model.get_weights()} == {"float32"}
 
 
+@pytest.mark.slow
 @pytest.mark.float32  # it sets the policy
 def test_resumed_in_half_precision(few, tmp_path, monkeypatch):
     use_policy("mixed_float16")
@@ -770,6 +780,7 @@ def kill_in_an_epoch(command, run, log, moment):
     process.wait()
 
 
+@pytest.mark.slow
 @pytest.mark.static
 def test_a_killed_training_ends_as_if_never_killed(finished, tmp_path):
     run, history = tmp_path / "run", read_json(finished.run / "history.json")

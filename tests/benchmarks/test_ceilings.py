@@ -33,6 +33,7 @@ def test_dense_and_transposed_layers_are_counted():
     assert cost(wide)[0] - cost(narrow)[0] == 3 * 2 * 2 * 7 * 7 * 64
 
 
+@pytest.mark.slow
 @pytest.mark.tensorflow
 def test_a_step_trains_in_whole_or_in_parts():
     x = np.random.default_rng(0).random((4, 28, 28, 1), "float32")

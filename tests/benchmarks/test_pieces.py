@@ -7,6 +7,7 @@ from pieces import PIECES, arguments, forward_and_backward
 pytestmark = pytest.mark.static
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", PIECES)
 def test_both_ways_return_the_same_numbers(name, monkeypatch):
     monkeypatch.setattr("pieces.BATCH_SIZE", 2)

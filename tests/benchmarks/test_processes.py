@@ -8,6 +8,7 @@ from processes import alternate, record, watch
 pytestmark = pytest.mark.static
 
 
+@pytest.mark.slow
 def test_a_process_is_timed_and_weighed():
     code = "import time; print('begin'); time.sleep(1); print('end'); x = b'1' * 2**26"
     watched = watch("-c", code)

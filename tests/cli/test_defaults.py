@@ -55,5 +55,6 @@ def test_epochs(count, shape, restores, expected):
     assert defaults.epochs(images(count, *shape), restores) == expected
 
 
+@pytest.mark.slow
 def test_patience():
     assert [defaults.patience(epochs) for epochs in (1, 30, 300)] == [10, 10, 100]

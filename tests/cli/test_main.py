@@ -28,6 +28,8 @@ from convae_keras.pipelines import to_float
 from convae_keras.runs import load_run
 from convae_keras.saving import read_json
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 SCORES = {"mse", "psnr", "ssim", "bce"}
 EVALUATE_KEYS = {"run", "data", "parameters", "bce_floor", "rows", *SCORES}

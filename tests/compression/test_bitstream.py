@@ -18,7 +18,10 @@ from convae_keras.compression.models import conv_codec
 from convae_keras.compression.range_coder import TOTAL
 from convae_keras.metrics import psnr
 
-pytestmark = pytest.mark.float32  # a codec is never in half precision
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.float32,
+]  # a codec is never in half precision
 
 
 def test_the_tables_are_fitted(codec):
@@ -66,6 +69,7 @@ def packed(photo_codec):
     return [pack(photo_codec, x, lossless) for lossless in (False, True)]
 
 
+@pytest.mark.slow
 @settings(deadline=None, max_examples=200)
 @given(st.integers(0, 2**32 - 1), st.integers(0, 60), st.booleans())
 def test_corrupted_bytes_give_images_or_a_value_error(

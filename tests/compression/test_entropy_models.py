@@ -22,6 +22,7 @@ from convae_keras.data.patches import photographs
 pytestmark = pytest.mark.static
 
 
+@pytest.mark.slow
 def test_groups_pay(codec, digits):
     """Tables of one group take more bytes than those of many."""
     sizes = []

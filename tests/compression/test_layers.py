@@ -61,6 +61,7 @@ def test_a_sum_that_is_not_exact_is_an_error():
         IntegerConv2D(1).build((None, 8, 8, 116))
 
 
+@pytest.mark.slow
 @pytest.mark.float32  # codecs are never in half precision
 def test_convolution_learns_and_is_saved(tmp_path):
     inputs = keras.Input((6, 6, 2))

@@ -80,6 +80,7 @@ def test_rate_weight_and_its_earlier_name():
     assert conv_codec(**SMALL).encoder.get_layer("whole").rate_weight == 50.0
 
 
+@pytest.mark.slow
 @pytest.mark.static
 def test_a_higher_rate_weight_makes_codes_narrower(digits):
     x = to_float(digits.x_train[:512, ::2, ::2])
@@ -110,6 +111,7 @@ def layers_of(model):
         yield from layers_of(layer) if isinstance(layer, keras.Model) else [layer]
 
 
+@pytest.mark.slow
 @pytest.mark.float32  # it sets the policy
 def test_it_trains_and_is_exact_in_half_precision():
     use_policy("mixed_float16")

@@ -38,6 +38,7 @@ def made(labels, channels=1):
     return keras.Model([noise, index], decoder(noise + shift))
 
 
+@pytest.mark.slow
 def test_images_and_labels(generator):
     images, labels = generate(generator, 7, seed=2)
     assert images.shape == (7, 8, 10, 1) and images.dtype == "float32"

@@ -129,6 +129,7 @@ def test_only_broken_images(model, tmp_path):
     assert not (tmp_path / "features.npz").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.static
 def test_memory_does_not_grow_with_the_images(folder, tmp_path, monkeypatch):
     """Fifty times as many: only names and features are kept."""

@@ -20,6 +20,8 @@ from convae_cli.main import main
 from convae_keras.files import batches, workers
 from convae_keras.pretrained import load_pretrained
 
+pytestmark = pytest.mark.slow
+
 VERBS = {
     "apply": ("denoiser", "pictures", "out"),
     "encode": ("reference", "pictures", "features.npz"),
@@ -216,7 +218,6 @@ def one_is_killed(monkeypatch):
     monkeypatch.setattr(opened, "connected", losing)
 
 
-@pytest.mark.slow
 @pytest.mark.float32
 @pytest.mark.filterwarnings("always::UserWarning")
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
@@ -227,7 +228,6 @@ def test_a_killed_worker_changes_nothing(folder, one_is_killed, capsys):
             assert run(capsys, verb, "--workers", address) == expected
 
 
-@pytest.mark.slow
 @pytest.mark.float32
 @pytest.mark.filterwarnings("always::UserWarning")
 def test_a_number_starts_processes(folder, capsys):

@@ -13,6 +13,8 @@ from convae_keras.generation.adversarial import (
 )
 from convae_keras.models import conv_autoencoder
 
+pytestmark = pytest.mark.slow
+
 
 def line(size, name, value):
     """A model of one dense layer without a bias."""

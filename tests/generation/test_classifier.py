@@ -33,6 +33,7 @@ def trained(bars):
     return train_classifier(bars, 4, batch_size=8, learning_rate=0.01)
 
 
+@pytest.mark.slow
 def test_it_learns(bars, trained):
     model, history = trained
     found = model.predict(bars.x_test / 255, verbose=0)
@@ -65,6 +66,7 @@ def test_the_weights_come_from_the_seed():
     assert (first != other).any()
 
 
+@pytest.mark.slow
 def test_global_generators_are_left_alone(bars):
     states = random.getstate(), np.random.get_state()[1].tolist()
     models = [train_classifier(bars, 1, batch_size=40, seed=3)[0] for _ in range(2)]

@@ -14,6 +14,8 @@ from convae_keras.generation.flow import (
 from convae_keras.models import conv_autoencoder
 from convae_keras.saving import load_model
 
+pytestmark = pytest.mark.slow
+
 SMALL = {"units": 32, "blocks": 1, "batch_size": 64, "steps": 8}
 
 

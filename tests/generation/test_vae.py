@@ -37,6 +37,7 @@ def test_the_divergence_is_that_of_two_normal_distributions():
     assert found[1] == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.float32  # to six digits
 @pytest.mark.parametrize("beta", fewer([0.0, 1.0, 3.0]))
 def test_the_loss_is_the_evidence_bound_by_the_pixel(beta):

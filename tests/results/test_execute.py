@@ -8,7 +8,7 @@ import execute
 import nbformat
 import pytest
 
-pytestmark = pytest.mark.static
+pytestmark = [pytest.mark.static, pytest.mark.slow]
 
 
 def notebook(path, *sources):

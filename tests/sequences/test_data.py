@@ -35,6 +35,7 @@ def test_inputs_of_their_own():
         Sequences("waves", x[:16], None, x[16:20], None, x[20:], None, **few)
 
 
+@pytest.mark.slow
 def test_a_finished_run_is_loaded(tmp_path):
     x = _waves()
     sequences = Sequences("waves", x[:16], None, x[16:20], None, x[20:], None)

@@ -12,6 +12,7 @@ from convae_keras.sequences import (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [16, 17, 20, 23])
 @pytest.mark.parametrize("latent_dim", [None, 3])
 def test_any_length_comes_back(steps, latent_dim, tmp_path):
@@ -60,6 +61,7 @@ def test_quantize():
         Quantize(1)
 
 
+@pytest.mark.slow
 def test_text_autoencoder_learns(tmp_path):
     lines = ["ab" * 4, "ba" * 4, "aabb" * 2, "bbaa" * 2] * 64
     x = one_hot(lines, "abc")

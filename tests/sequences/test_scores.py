@@ -62,6 +62,7 @@ def test_deviation_is_of_each_sequence():
     assert abs(scaled.std() - 1) < 0.1
 
 
+@pytest.mark.slow
 def test_scores_of_a_network():
     x_train = _waves(8)
     pieces = windows(x_train, 32, 4).reshape(-1, 32, 1)

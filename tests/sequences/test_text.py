@@ -17,6 +17,7 @@ from convae_keras.sequences import (
 pytestmark = pytest.mark.static
 
 
+@pytest.mark.slow
 def test_documentation_is_prose():
     text = read_documentation(["sklearn"])
     assert len(text["train"]) > 100_000 > len(text["test"]) > 1000
