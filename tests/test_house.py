@@ -7,10 +7,11 @@ import re
 import sys
 import tokenize
 import tomllib
-from importlib.metadata import packages_distributions
+from importlib.metadata import packages_distributions, requires
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 pytestmark = pytest.mark.static
 
@@ -105,6 +106,23 @@ def test_tests_and_scripts_import_what_is_declared():
     assert found <= declared
     run = "deptry import-linter jupyterlab nbval pytest-xdist ruff"  # not imported
     assert {*re.findall(name, tools, flags=re.M)} - found == {*run.split()}
+
+
+def test_colab_keeps_the_versions_that_it_has():
+    """A dependency that needs a newer NumPy has pip replace it, and TensorFlow too."""
+    project = tomllib.loads(_read("pyproject.toml"))["project"]
+    lines = project["dependencies"] + project["optional-dependencies"]["course"]
+    oldest = dict(re.match(r"([\w-]+)>=([\d.]+)", line).groups() for line in lines)
+    compared, too_new = 0, []
+    for name in oldest:
+        for needed in map(Requirement, requires(name) or []):
+            applies = not needed.marker or needed.marker.evaluate({"extra": ""})
+            if applies and needed.name in oldest:
+                compared += 1
+                if oldest[needed.name] not in needed.specifier:
+                    too_new.append(f"{name} needs {needed}")
+    assert compared > 20
+    assert too_new == []
 
 
 def test_conda_installs_the_same_list():
