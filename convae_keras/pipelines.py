@@ -68,6 +68,18 @@ def from_model_range(outputs, pixel_range):
     return np.clip(outputs if pixel_range == (0, 1) else (outputs + 1) / 2, 0, 1)
 
 
+def to_uint8(x):
+    """Returns images as uint8: floats in [0, 1], scaled and rounded.
+
+    Args:
+        x: NumPy array of any shape, uint8 or float in [0, 1].
+
+    Returns:
+        uint8 array of the same shape; `x` itself if it is one.
+    """
+    return x if x.dtype == "uint8" else np.rint(255 * x).astype("uint8")
+
+
 def _bytes_to_float(x, cast):
     """Scales uint8 to [0, 1]. `cast` is NumPy's or TensorFlow's."""
     return cast(x, "float32") / 255 if x.dtype == "uint8" else x

@@ -11,7 +11,7 @@ import numpy as np
 import traitlets
 from PIL import Image, ImageDraw, ImageFont
 
-from convae_keras.compression.bitstream import to_uint8
+from convae_keras.pipelines import to_uint8
 from convae_keras.validation import check_images
 
 # Pixels on each side of the pad; pad.js has the same.

@@ -21,7 +21,7 @@ import numpy as np
 
 from convae_keras.keras_settings import standard_settings
 from convae_keras.models import pixel_range
-from convae_keras.pipelines import from_model_range, to_float
+from convae_keras.pipelines import from_model_range, to_float, to_uint8
 from convae_keras.validation import format_shape, require
 
 # `restore`: pixels on each side of a tile, and of the margin around it, which is
@@ -100,7 +100,7 @@ def _predict(model, image):
     """Returns a model's output for one uint8 image, as uint8."""
     low_high = pixel_range(model)
     outputs = model.predict_on_batch(to_float(image[np.newaxis], low_high))
-    return np.round(255 * from_model_range(outputs[0], low_high)).astype("uint8")
+    return to_uint8(from_model_range(outputs[0], low_high))
 
 
 @dataclass(frozen=True)

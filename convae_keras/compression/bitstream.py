@@ -5,7 +5,7 @@ import numpy as np
 from convae_keras.compression import entropy_models
 from convae_keras.compression.range_coder import TOTAL, Decoder, Encoder
 from convae_keras.keras_settings import standard_settings
-from convae_keras.pipelines import to_float
+from convae_keras.pipelines import to_float, to_uint8
 from convae_keras.tiling import cuts
 from convae_keras.validation import check_images, format_shape, require
 
@@ -154,11 +154,6 @@ def check_size(codec, shape, name="x"):
     fits = all(a in (None, b) for a, b in zip(expected, shape, strict=True))
     expected = f"`{name}` must be images of {format_shape(expected)}"
     require(fits, f"{expected}. Received: {format_shape(shape)}")
-
-
-def to_uint8(x):
-    """Returns images as uint8; floats in [0, 1] are scaled and rounded."""
-    return x if x.dtype == "uint8" else np.rint(255 * x).astype("uint8")
 
 
 def _code_count(codec, shape):

@@ -6,9 +6,10 @@ import numpy as np
 
 from convae_keras import metrics
 from convae_keras.baselines import image_codec
-from convae_keras.compression.bitstream import pack, to_uint8, unpack
+from convae_keras.compression.bitstream import pack, unpack
 from convae_keras.compression.container import BLOCK
 from convae_keras.evaluation import scores
+from convae_keras.pipelines import to_uint8
 
 # Validation images on which the quality of the image files is chosen.
 VALIDATION_IMAGES = 200

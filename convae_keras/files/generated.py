@@ -4,12 +4,12 @@ import functools
 import math
 import re
 
-import numpy as np
 from skimage.util import montage
 
 from convae_keras.files import results
 from convae_keras.files.pictures import picture_bytes
 from convae_keras.generation.generator import generate, is_generator
+from convae_keras.pipelines import to_uint8
 from convae_keras.saving import locked
 from convae_keras.validation import as_path, check_ints, check_limit, require
 
@@ -65,7 +65,7 @@ def write_generated(
     height, width, channels = generator.output_shape[1:]
     check_limit(count * height * width * channels, "pixels")
     images, labels = generate(generator, count, _class(generator, label), seed)
-    pixels, labels = np.round(255 * images).astype("uint8"), labels.tolist()
+    pixels, labels = to_uint8(images), labels.tolist()
     names = _names(labels, generator.get_layer("classes").classes)
     place, paths = (destination,), [destination / name for name in names]
     contents = functools.partial(_pngs, pixels)
