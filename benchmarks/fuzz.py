@@ -38,7 +38,7 @@ from convae_keras.compression import container as cae
 from convae_keras.compression.bitstream import fit_tables
 from convae_keras.compression.models import conv_codec
 from convae_keras.corruption import GaussianNoise, from_config
-from convae_keras.data.image_files import in_threads, read_image
+from convae_keras.data.image_files import read_image
 from convae_keras.files import archive, batches, search
 from convae_keras.files.pictures import picture_bytes, read_picture
 from convae_keras.models import conv_autoencoder
@@ -336,7 +336,7 @@ class Keras(Reader):
 
 
 class Picture(Reader):
-    allowed = Exception  # which `in_threads` returns, and a folder's reader skips
+    allowed = Exception  # for which a folder's reader skips the file
 
     def files(self):
         gray, color = (
@@ -355,9 +355,7 @@ class Picture(Reader):
             yield packed.getvalue()
 
     def read(self, path):
-        (result,) = in_threads(lambda path: read_image(path, (16, 16), "L"), [path], "")
-        if isinstance(result, Exception):
-            raise result
+        read_image(path, (16, 16), "L")
 
 
 class Folder(Picture):

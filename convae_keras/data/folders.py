@@ -11,7 +11,7 @@ import numpy as np
 from convae_keras.data import image_files
 from convae_keras.data.image_files import FITS, FORMATS, MODES, SkippedFiles, in_threads
 from convae_keras.data.splits import carve, find_splits, warn_of_copies
-from convae_keras.validation import as_path, check_ints, chunks, is_int, reason, require
+from convae_keras.validation import as_path, check_ints, chunks, is_int, require
 
 # Images that all have one size, at most this on each side, keep it; all others
 # are resized to 64 × 64.
@@ -110,10 +110,9 @@ def _infos(folder, paths, skipped):
         with image_files.open_image(folder / path) as (_, info):
             return info
 
-    infos = dict(zip(paths, in_threads(info, paths, "opening"), strict=True))
-    failed = {p: info for p, info in infos.items() if isinstance(info, Exception)}
-    skipped |= {path: reason(error) for path, error in failed.items()}
-    return {path: infos[path] for path in paths if path not in failed}
+    infos, failed = in_threads(info, paths, "opening")
+    skipped |= failed
+    return infos
 
 
 def _common_shape(infos, size, color):
@@ -142,11 +141,9 @@ def _read(folder, splits, shape, options):
     for split, inside in splits.items():
         names = [path for path, _ in inside]
         x = _allocate((len(inside), *shape), on_disk)
-        for path, result in zip(names, _fill(x, folder, names, options), strict=True):
-            if isinstance(result, Exception):
-                failed[path] = reason(result)
-            elif result is not None:
-                highest.append(result)
+        values, broken = _fill(x, folder, names, options)
+        highest += [value for value in values if value is not None]
+        failed |= broken
         y = [numbers.get(label) for _, label in inside]
         parts |= {f"x_{split}": x, f"names_{split}": names}
         parts[f"y_{split}"] = None if None in y else np.array(y, "int64")
@@ -156,7 +153,7 @@ def _read(folder, splits, shape, options):
 
 
 def _fill(x, folder, names, options):
-    """Reads images into `x`. Returns their highest values, or exceptions."""
+    """Reads images into `x`. Returns their highest values, and what failed."""
     mode = image_files.mode_of(x.shape[3])
 
     def read(i):
@@ -164,7 +161,8 @@ def _fill(x, folder, names, options):
         x[i], highest = image_files.read_image(path, size, mode, **options)
         return highest
 
-    return in_threads(read, range(len(names)), "reading")
+    highest, failed = in_threads(read, range(len(names)), "reading")
+    return highest.values(), {names[i]: why for i, why in failed.items()}
 
 
 def _extrema(parts):

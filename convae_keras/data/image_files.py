@@ -10,7 +10,7 @@ from joblib import Parallel, delayed
 from PIL import Image, ImageColor, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
-from convae_keras.validation import as_path, check_limit, is_number, require
+from convae_keras.validation import as_path, check_limit, is_number, reason, require
 
 # Pillow's names of the formats that are read, and the suffixes of their files. Of
 # an animation, as of a TIFF of several pages, the first picture is read.
@@ -125,21 +125,21 @@ def image_paths(folder):
     while entries or links:
         path, real = entries.pop() if entries else links.pop()
         real = real or os.path.realpath(os.path.join(folder, path))
-        reason = None
+        why = None
         if real != root and not real.startswith(os.path.join(root, "")):
-            reason = "a link that leads out of the folder"
+            why = "a link that leads out of the folder"
         elif real in seen:
-            reason = "a link to what is there under another name"
+            why = "a link to what is there under another name"
         elif os.path.isdir(real):
-            reason = _add_entries(path, real, entries, links)
+            why = _add_entries(path, real, entries, links)
         elif not os.path.isfile(real):
-            reason = "not a regular file"
+            why = "not a regular file"
         elif path.lower().endswith(EXTENSIONS):
             paths.append(path)
         else:
-            reason = "not an image by its suffix"
+            why = "not an image by its suffix"
         seen.add(real)
-        skipped |= {path: reason} if reason else {}
+        skipped |= {path: why} if why else {}
     return sorted(paths), dict(sorted(skipped.items()))
 
 
@@ -221,16 +221,16 @@ def open_image(path):
     require(os.path.isfile(path), "not a regular file")
     # Given a name, Pillow would map an uncompressed file into memory, and
     # corrupts rotated grayscale TIFFs.
-    with contextlib.ExitStack() as stack:
-        file = stack.enter_context(open(path, "rb"))
+    with open(path, "rb") as file:
         try:
-            image = stack.enter_context(Image.open(file, formats=FORMATS))
+            image = Image.open(file, formats=FORMATS)
         except UnidentifiedImageError:
             raise ValueError(f"not one of {', '.join(FORMATS)}") from None
         except Image.DecompressionBombError as error:
             raise ValueError(f"{error} (PIL.Image.MAX_IMAGE_PIXELS)") from None
-        check_limit(image.width * image.height, "pixels")
-        yield image, _file_info(image)
+        with image:
+            check_limit(image.width * image.height, "pixels")
+            yield image, _file_info(image)
 
 
 def _file_info(image):
@@ -242,8 +242,7 @@ def _file_info(image):
     elif ";16" in str(image.tile):  # Pillow's name for the samples of a PNG
         bits = 16
     # The four orientations that turn by 90°. Pillow has swapped a TIFF's size already.
-    turned = image.getexif().get(ORIENTATION, 1) in (5, 6, 7, 8)
-    turned = turned and image.format != "TIFF"
+    turned = image.getexif().get(ORIENTATION) in (5, 6, 7, 8) and image.format != "TIFF"
     return FileInfo(
         format=image.format,
         size=image.size if turned else image.size[::-1],
@@ -380,11 +379,12 @@ def in_threads(function, items, action):
 
     Args:
         function: called with one item.
-        items: list.
+        items: list, each of them once.
         action: str, label of the progress bar shown for many items.
 
     Returns:
-        List of return values, or of the exception where one was raised.
+        `(results, failed)`: dict from each item to what the function returned, in
+        order; dict from each for which it raised an error to the reason.
     """
 
     def attempt(item):
@@ -394,5 +394,8 @@ def in_threads(function, items, action):
             return error
 
     threads = Parallel(n_jobs=-1, prefer="threads", return_as="generator")
-    results = threads(delayed(attempt)(item) for item in items)
-    return list(tqdm(results, action, len(items), disable=len(items) <= SILENT_UP_TO))
+    found = threads(delayed(attempt)(item) for item in items)
+    found = tqdm(found, action, len(items), disable=len(items) <= SILENT_UP_TO)
+    found = dict(zip(items, found, strict=True))
+    failed = {i: reason(e) for i, e in found.items() if isinstance(e, Exception)}
+    return {i: found[i] for i in found if i not in failed}, failed

@@ -13,7 +13,7 @@ from convae_keras.data import image_files
 from convae_keras.data.image_files import FITS, SkippedFiles, in_threads, read_image
 from convae_keras.files.workers import alone
 from convae_keras.untrusted import map_npy, named
-from convae_keras.validation import check_images, format_shape, reason, require
+from convae_keras.validation import check_images, format_shape, require
 
 # Images of a block, at most, and values of pixels: what is in memory at once. A block
 # of files ends with the image that reaches this number, one of an array before it.
@@ -60,13 +60,11 @@ def batches_by_size(source, channels, skipped):
     """
     folder, paths, others = image_files.images_in(source)
     skipped |= others
-    sizes = in_threads(functools.partial(_size, folder), paths, "measuring")
+    sizes, failed = in_threads(functools.partial(_size, folder), paths, "measuring")
+    skipped |= failed
     groups, batches = {}, []
-    for path, size in zip(paths, sizes, strict=True):
-        if isinstance(size, Exception):
-            skipped[path] = reason(size)
-        else:
-            groups.setdefault(size, []).append(path)
+    for path, size in sizes.items():
+        groups.setdefault(size, []).append(path)
     for size, group in sorted(groups.items()):
         pixels = max(1, math.prod(size) * channels)
         batches += _cut(sorted(group), min(BLOCK_IMAGES, -(-BLOCK_PIXELS // pixels)))
@@ -117,10 +115,7 @@ def compute_batches(
 
 def _compute(function, read, folder, model, paths):
     """Reads a batch, and returns what is to be known of it: results and names."""
-    pairs = in_threads(lambda path: read(folder / path), paths, "reading")
-    pairs = dict(zip(paths, pairs, strict=True))
-    skipped = {p: reason(e) for p, e in pairs.items() if isinstance(e, Exception)}
-    images = {p: pair for p, pair in pairs.items() if p not in skipped}
+    images, skipped = in_threads(lambda path: read(folder / path), paths, "reading")
     highest = [high for _, high in images.values() if high is not None]
     x = [pixels for pixels, _ in images.values()]
     return function(model, np.stack(x)) if x else None, [*images], skipped, highest
