@@ -71,9 +71,7 @@ def find_anomalies(
     source, destination = as_path(source, "source"), as_path(destination, "destination")
     rate = checked_rate(detector, rate)
     results.check_folder(destination)
-    inside = source.resolve() in [destination.resolve(), *destination.resolve().parents]
-    expected = f"`destination` must be outside `source`, '{source}'"
-    require(not inside, f"{expected}. Received: '{destination}'")
+    results.check_outside(destination, source)
     results.check_writable(destination / TABLE)
     options = {"fit": fit, "white": white, "background": background}
     names = images_in(source)[1]
@@ -84,8 +82,7 @@ def find_anomalies(
         rows, pictures, skipped = _detect(detector, source, rate, options)
         names = [row["name"] for row in rows]
         paths, _ = results.paths_inside(destination / MAPS, names)
-        order = sorted(range(len(rows)), key=lambda i: -rows[i]["score"])
-        rows = [rows[i] for i in order]
+        rows = sorted(rows, key=lambda row: -row["score"])
         contents = functools.partial(_contents, rows, pictures)
         paths = [destination / TABLE, *paths]
         _, kept, errors = results.write_files(paths, contents, overwrite, False)

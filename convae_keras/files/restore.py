@@ -78,8 +78,8 @@ def apply(
         results.check_not_existing(targets, overwrite or skip_existing)
     highest, models = [], (model, grey or model)
     restored = functools.partial(_restored, white, background)
-    options = jobs, highest, functools.partial(workers, restored, models)
-    contents = functools.partial(_restored_files, *options)
+    restored = functools.partial(workers, restored, models)
+    contents = functools.partial(_restored_files, jobs, highest, restored)
     with locked(*place):
         found = results.write_files(targets, contents, overwrite, skip_existing)
     written, kept, errors = found
@@ -107,13 +107,10 @@ def _find_jobs(source, destination):
         return [(source, target)], {}
     # Unlike in `read_folder`, subfolders named train, val and test mean nothing.
     _, paths, skipped = image_files.images_in(source)
-    skipped = {str(source / path): reason for path, reason in skipped.items()}
+    skipped = {str(source / path): why for path, why in skipped.items()}
     expected = "`destination` must be a folder, like `source`"
     require(not destination.is_file(), f"{expected}. Received: '{destination}'")
-    # Results in there would be restored again by the next call.
-    inside = source.resolve() in [destination.resolve(), *destination.resolve().parents]
-    expected = f"`destination` must be outside `source`, '{source}'"
-    require(not inside, f"{expected}. Received: '{destination}'")
+    results.check_outside(destination, source)
     return [(source / path, destination / path) for path in paths], skipped
 
 

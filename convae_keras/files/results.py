@@ -59,6 +59,22 @@ def check_folder(path, kinds=()):
     require(fits, f"{expected}. Received: '{path}'")
 
 
+def check_outside(destination, source):
+    """Raises an error for a destination in the folder that is read, or for that folder.
+
+    Results in there would be read again by the next call.
+
+    Args:
+        destination, source: `Path`.
+
+    Raises:
+        ValueError: naming both.
+    """
+    expected = f"`destination` must be outside `source`, '{source}'"
+    inside = destination.resolve().is_relative_to(source.resolve())
+    require(not inside, f"{expected}. Received: '{destination}'")
+
+
 def check_not_existing(paths, overwrite):
     """Raises an error if files would be overwritten.
 
