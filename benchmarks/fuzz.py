@@ -380,7 +380,7 @@ class Restored(Picture):
     def read(self, path):
         pixels, alpha, kept, _ = read_picture(path)
         for suffix in (".png", ".jpg", ".webp", ".tif"):
-            picture_bytes(pixels, alpha, kept, suffix)
+            picture_bytes(pixels, suffix, alpha, kept)
 
 
 READERS = {kind.__name__.lower(): kind for kind in Reader.__subclasses__()}

@@ -119,15 +119,17 @@ def checked_rate(detector, rate):
 def _detect(detector, source, rate, options):
     """Returns a row and a picture for each image, and what was skipped."""
     names, skipped, rows, pictures = [], {}, [], []
-    given = _detected, detector, source, "source", names, skipped
-    for x, found in compute_of_model(*given, **options):
+    detected = compute_of_model(
+        _detected, detector, source, "source", names, skipped, **options
+    )
+    for x, found in detected:
         drawn = draw_map(x, found["map"])
         for i, name in enumerate(names[len(rows) :]):
             score, p_value = (float(found[key][i]) for key in ("score", "p_value"))
             row = {"name": name, "score": score, "p_value": p_value}
             # What float32 has rounded must not decide.
             rows.append(row | {"anomaly": int(p_value <= rate * (1 + 1e-5))})
-            pictures.append(picture_bytes(drawn[i], None, {}, ".png"))
+            pictures.append(picture_bytes(drawn[i], ".png"))
     return rows, pictures, skipped
 
 

@@ -2,13 +2,11 @@
 
 import contextlib
 import functools
-import io
 import itertools
 import os
 import warnings
 
 import numpy as np
-from PIL import Image
 
 from convae_keras.compression import container as cae
 from convae_keras.compression.bitstream import pack, unpack
@@ -21,6 +19,7 @@ from convae_keras.files.batches import (
     compute_batches,
     read_fitting,
 )
+from convae_keras.files.pictures import picture_bytes
 from convae_keras.files.workers import alone
 from convae_keras.saving import atomic_write, fingerprint, locked
 from convae_keras.validation import as_path, format_shape, reason, require
@@ -176,10 +175,7 @@ def _pngs(codec, container, indices):
         here = [i for i in range(start, start + block.images) if i in wanted]
         x = _unpack(codec, container, block) if here else None
         for i in here:
-            file, pixels = io.BytesIO(), x[i - start]
-            pixels = pixels[..., 0] if pixels.shape[2] == 1 else pixels
-            Image.fromarray(pixels).save(file, "PNG")
-            yield i, file.getvalue()
+            yield i, picture_bytes(x[i - start], ".png")
         start += block.images
 
 

@@ -97,7 +97,7 @@ def _names(labels, classes):
 
 def _pngs(pixels, indices):
     for i in indices:
-        yield i, picture_bytes(pixels[i], None, {}, ".png")
+        yield i, picture_bytes(pixels[i], ".png")
 
 
 def _grid(pixels, suffix, indices):
@@ -106,4 +106,4 @@ def _grid(pixels, suffix, indices):
     fill = [0] * pixels.shape[-1]
     grid = montage(pixels, fill=fill, grid_shape=shape, channel_axis=-1)
     for i in indices:
-        yield i, picture_bytes(grid.astype("uint8"), None, {}, suffix)
+        yield i, picture_bytes(grid, suffix)

@@ -57,7 +57,9 @@ def read_picture(path, white=None, background=None):
 
 
 def _metadata(image):
-    kept = {key: image.info[key] for key in ("icc_profile",) if key in image.info}
+    kept = {}
+    if "icc_profile" in image.info:
+        kept["icc_profile"] = image.info["icc_profile"]
     try:
         dpi = tuple(float(number) for number in image.info["dpi"])
     except (KeyError, TypeError, ValueError):
@@ -99,13 +101,13 @@ def _webp(path):
     return {"quality": QUALITY}
 
 
-def picture_bytes(pixels, alpha, kept, suffix, background=None):
-    """Returns an image file of what `read_picture` returned.
+def picture_bytes(pixels, suffix, alpha=None, kept=None, background=None):
+    """Returns an image file, of what `read_picture` returned or of pixels alone.
 
     Args:
         pixels: uint8 `(height, width, 1 or 3)`, of any size.
-        alpha, kept: as `read_picture` returns them.
         suffix: str, of a format that Pillow knows, such as ".png".
+        alpha, kept: as `read_picture` returns them, or None.
         background: str, the color that transparent pixels lie on where the format
             has no transparency; None for white.
 
@@ -116,7 +118,7 @@ def picture_bytes(pixels, alpha, kept, suffix, background=None):
         OSError, ValueError: if the format cannot hold this.
         KeyError: for an unknown suffix.
     """
-    format = Image.registered_extensions()[suffix.lower()]
+    format, kept = Image.registered_extensions()[suffix.lower()], kept or {}
     image = Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
     if alpha is not None:
         image.putalpha(alpha.resize(image.size, Image.Resampling.BICUBIC))

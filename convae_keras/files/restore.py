@@ -134,6 +134,6 @@ def _restored(white, background, models, file):
     try:
         color, gray = models
         pixels = restore(gray if pixels.shape[2] == 1 else color, pixels)
-        return picture_bytes(pixels, alpha, kept, suffix, background), high
+        return picture_bytes(pixels, suffix, alpha, kept, background), high
     except (OSError, ValueError) as error:  # not for this model, or this format
         return ValueError(reason(error)), high

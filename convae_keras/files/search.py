@@ -170,8 +170,9 @@ def _encode(model, source, argument, workers, layer, pooling, **options):
     """
     names, skipped = [], {}
     function = functools.partial(_features, layer, pooling)
-    given = function, model, source, argument, names, skipped
-    features = compute_of_model(*given, workers=workers, **options)
+    features = compute_of_model(
+        function, model, source, argument, names, skipped, workers=workers, **options
+    )
     # Raises an error, before an image is read, for a layer that is none.
     [*encode_batches(model, [], layer, pooling)]
     return np.concatenate([*features]).astype("float32"), names, skipped

@@ -72,8 +72,7 @@ def connected(address, folder, open_model, *arguments):
     lost = distributed.KilledWorker, distributed.client.FutureCancelledError
     lost += (distributed.comm.CommClosedError,)
     with _client(distributed, address) as client:
-        options = {"lost": lost, "address": address}
-        yield functools.partial(_spread, client, opening, **options)
+        yield functools.partial(_spread, client, opening, lost=lost, address=address)
 
 
 @contextlib.contextmanager

@@ -26,7 +26,7 @@ def again(image, path, suffix=None, factor=1, background="white", **options):
     image.save(path, **options)
     pixels, alpha, kept, _ = read_picture(path)
     pixels = pixels.repeat(factor, axis=0).repeat(factor, axis=1)
-    data = picture_bytes(pixels, alpha, kept, suffix or path.suffix, background)
+    data = picture_bytes(pixels, suffix or path.suffix, alpha, kept, background)
     found = Image.open(io.BytesIO(data))
     found.load()
     return found
