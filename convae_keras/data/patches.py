@@ -25,7 +25,6 @@ PHOTOGRAPHS = {
     "test": ("chelsea.png", "china.jpg", "coffee.png"),
 }
 
-
 # Pixels on each side. Divisible by 2, 3 and 4, the usual scales.
 PATCH_SIZE = 72
 
@@ -54,8 +53,9 @@ def photographs(split, color="rgb"):
         message = f"`{name}` must be one of {[*known]}. Received: {value!r}"
         require(value in known, message)
     # Found, not imported, which takes longer.
-    places, found = (("skimage", "data"), ("sklearn", "datasets/images")), {}
+    places = ("skimage", "data"), ("sklearn", "datasets/images")
     folders = [Path(find_spec(name).origin).parent / data for name, data in places]
+    found = {}
     for name in PHOTOGRAPHS[split]:
         path = next(p / name for p in folders if (p / name).exists())
         with open_image(path) as (image, info):
@@ -178,7 +178,7 @@ def read_patches(
     most = math.ceil(MOST_PATCHES / count)
     for split in SPLITS:
         found = []
-        for path in files[f"x_{split}"]:
+        for path in files[split]:
             images = _read(folder, path, patch_size, decoding, skipped, highest)
             if images is not None:
                 _check_sizes(path, images)
@@ -199,14 +199,13 @@ def _find_files(folder, seed):
     """Finds the images of a folder, and checks pairs.
 
     Returns:
-        `(files, skipped)`: dict of lists of paths by split (`x_train`, …); dict
+        `(files, skipped)`: dict from each split to the paths of its images; dict
         from the path of each file that is no image to the reason.
     """
     paired = is_paired(folder)
     paths, skipped = image_files.image_paths(folder / "target" if paired else folder)
     splits = find_splits(paths, seed)
-    files = {f"x_{s}": [path for path, _ in inside] for s, inside in splits.items()}
-    names = {part for path in sum(files.values(), []) for part in path.split("/")}
+    names = {part for path in paths for part in path.split("/")}
     misplaced = sorted(name for name in names if name.lower() in PAIRED)
     expected = "`folder` must have input/ and target/, so spelled, at its top level"
     hint = f"and all images inside them. Received: '{folder}' with {misplaced}"
@@ -216,12 +215,11 @@ def _find_files(folder, seed):
         alone = sorted({*inputs} ^ {*paths})
         expected = "`folder` must have the same names in input/ and target/"
         require(not alone, f"{expected}. Without a partner: {alone[:10]}")
-    files = {key: paths for key, paths in files.items() if paths}
     expected = "`folder` must be a folder of images"
-    require("x_train" in files, f"{expected}. None found in '{folder}'.")
-    labels = dict.fromkeys([f"y_{split}" for split in SPLITS])
-    files = carve(labels | files, folder)
-    return {key: files[key] for key in files if key not in labels}, skipped
+    require("train" in splits, f"{expected}. None found in '{folder}'.")
+    files = {f"x_{s}": [path for path, _ in inside] for s, inside in splits.items()}
+    files = carve(files | {"y_train": None}, folder)
+    return {split: files[f"x_{split}"] for split in SPLITS}, skipped
 
 
 def _read(folder, path, patch_size, decoding, skipped, highest):

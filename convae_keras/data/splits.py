@@ -35,9 +35,9 @@ def find_splits(paths, seed, unreadable=()):
         ValueError: if there is a `val/` or `test/` but no `train/`.
     """
     readable = [path for path in paths if path not in unreadable]
-    tops = {path.partition("/")[0] for path in readable if "/" in path}
+    tops = {_top(path) for path in readable if "/" in path}
     found = {top: FOLDERS[top.lower()] for top in tops if top.lower() in FOLDERS}
-    outside = [path for path in readable if path.partition("/")[0] not in found]
+    outside = [path for path in readable if _top(path) not in found]
     if outside and len({*found.values()}) > 1:
         reason = f"{len(outside)} images are in none of them, such as {outside[0]}"
         message = f"{', '.join(sorted(found))} are read as classes, not as splits"
@@ -46,9 +46,7 @@ def find_splits(paths, seed, unreadable=()):
     if found and not outside:
         expected = "`folder` must contain `train/` beside `val/` or `test/`"
         require("train" in found.values(), f"{expected}. Received: {sorted(tops)}")
-        in_split = [found.get(path.partition("/")[0]) for path in paths]
-        pairs = [*zip(paths, in_split, strict=True)]
-        splits = {s: [p for p, inside in pairs if inside == s] for s in SPLITS}
+        splits = {s: [p for p in paths if found.get(_top(p)) == s] for s in SPLITS}
     for split, inside in splits.items():
         # Unlike `default_rng`, it promises the same order in every NumPy.
         order = np.random.RandomState(seed).permutation(len(inside))
@@ -60,6 +58,11 @@ def find_splits(paths, seed, unreadable=()):
         labels = [None] * len(labels) if {*labels} == {"."} else labels
         splits[split] = [*zip(inside, labels, strict=True)]
     return {split: inside for split, inside in splits.items() if inside}
+
+
+def _top(path):
+    """Returns the first part of a path: a folder, or the file itself."""
+    return path.partition("/")[0]
 
 
 def carve(parts, origin):
