@@ -163,8 +163,8 @@ def make_pipeline(
     message = f"`steps_per_epoch` must be from 1 to {full}. Received: {steps}"
     require(1 <= steps <= full, message)
     check_augment(augment, x.shape[1:])
-    scaled = {"pixel_range": _check_range(pixel_range), "share": share}
-    make_pair = _pair_function(x, corrupt, inputs, augment, **scaled)
+    pixel_range = _check_range(pixel_range)
+    make_pair = _pair_function(x, corrupt, inputs, augment, pixel_range, share)
     if seed is None:
         batches = tf.data.Dataset.range(n).batch(batch_size).enumerate()
         batches = batches.map(lambda step, indices: ([0, 0], step, indices))

@@ -116,10 +116,10 @@ class Cut:
 
     images: tuple
     codes: tuple
-    inner_images: tuple = (slice(None),)
-    inner_codes: tuple = (slice(None),)
-    own_images: tuple = None
-    own_codes: tuple = None
+    inner_images: tuple
+    inner_codes: tuple
+    own_images: tuple
+    own_codes: tuple
 
 
 def cuts(shape, code_shape):
@@ -136,9 +136,9 @@ def cuts(shape, code_shape):
     pixels = shape[1] * shape[2]
     size = max(1, BATCH_PIXELS // pixels)
     for start in range(0, shape[0], size):
-        batch = slice(start, start + size)
+        batch, every = slice(start, start + size), slice(None)
         if len(code_shape) == 2 or pixels <= BATCH_PIXELS:
-            yield Cut((batch,), (batch,), own_images=(batch,), own_codes=(batch,))
+            yield Cut((batch,), (batch,), (every,), (every,), (batch,), (batch,))
         else:
             yield from _tiles(batch, shape, code_shape)
 

@@ -6,10 +6,10 @@ import json
 import math
 import os
 import reprlib
+import shutil
 import sys
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
 from pathlib import Path
 
 import h5py
@@ -231,8 +231,7 @@ def unpack_model(path, folder):
             check_limit(file.getinfo(name).file_size, unit)
             with file.open(name) as packed, open(Path(folder, name), "wb") as plain:
                 # In pieces, since a part may unpack to more than it says.
-                while piece := packed.read(PIECE):
-                    plain.write(piece)
+                shutil.copyfileobj(packed, plain, PIECE)
 
 
 def check_model(folder):
@@ -253,17 +252,16 @@ def check_model(folder):
     # In a thread of its own, whose state Keras keeps apart and forgets.
     with ThreadPoolExecutor(1) as thread:
         thread.submit(_symbolically, _check_sizes, config).result()
-    total = 0
+    sizes = []
 
     def add(_, item):
-        nonlocal total
         if isinstance(item, h5py.Dataset):
             require(not item.dtype.hasobject, "weights that are no numbers")
-            total += item.size * item.dtype.itemsize
+            sizes.append(item.nbytes)
 
     with h5py.File(Path(folder, "model.weights.h5")) as file:
         file.visititems(add)
-    check_limit(total, "bytes")
+    check_limit(sum(sizes), "bytes")
 
 
 def _steps(item):
@@ -280,9 +278,11 @@ def _symbolically(function, *arguments):
         import jax
 
         jax.eval_shape(lambda: function(*arguments))
-    else:
-        with tf.Graph().as_default() if backend == "tensorflow" else nullcontext():
+    elif backend == "tensorflow":
+        with tf.Graph().as_default():
             function(*arguments)
+    else:
+        function(*arguments)
 
 
 def _check_sizes(config):
