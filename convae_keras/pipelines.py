@@ -86,10 +86,10 @@ def _bytes_to_float(x, cast):
 
 
 def _check_range(pixel_range):
-    pixel_range = tuple(pixel_range)
+    low_high = tuple(np.ravel(pixel_range).tolist())
     message = f"`pixel_range` must be (0, 1) or (-1, 1). Received: {pixel_range}"
-    require(pixel_range in ((0, 1), (-1, 1)), message)
-    return pixel_range
+    require(low_high in ((0, 1), (-1, 1)), message)
+    return low_high
 
 
 def make_pipeline(
@@ -160,8 +160,7 @@ def make_pipeline(
     batch_size = min(batch_size, n)
     full = n // batch_size
     steps = full if steps_per_epoch is None else steps_per_epoch
-    message = f"`steps_per_epoch` must be from 1 to {full}. Received: {steps}"
-    require(1 <= steps <= full, message)
+    check_ints(1, full, steps_per_epoch=steps)
     check_augment(augment, x.shape[1:])
     pixel_range = _check_range(pixel_range)
     make_pair = _pair_function(x, corrupt, inputs, augment, pixel_range, share)
@@ -216,6 +215,7 @@ def _pair_function(x, corrupt, inputs, augment, pixel_range, share):
         require(corrupt is None, message)
         expected = f"`inputs` must be {len(x)} images, as many as targets"
         require(len(inputs) == len(x), f"{expected}. Received: {len(inputs)}")
+        check_augment(augment, inputs.shape[1:])
         gather_inputs = _gather_function(inputs)
 
     def make_pair(epoch_seed, step, indices):

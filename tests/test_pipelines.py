@@ -167,10 +167,13 @@ def test_a_batch_is_at_most_the_set(seed, pixels):
         ({"batch_size": 2.5}, "batch_size"),
         ({"batch_size": None}, "batch_size"),
         ({"pixel_range": (0, 255)}, "pixel_range"),
+        ({"pixel_range": 1}, "pixel_range"),
         ({"seed": 1.5}, "seed` must be an int between"),
         ({"seed": 2**70}, "seed` must be an int between"),
-        ({"seed": 0, "steps_per_epoch": 0}, "steps_per_epoch` must be from 1 to 1"),
-        ({"seed": 0, "steps_per_epoch": 2}, "steps_per_epoch` must be from 1 to 1"),
+        ({"seed": 0, "steps_per_epoch": 0}, "steps_per_epoch` must be .* from 1 to 1"),
+        ({"seed": 0, "steps_per_epoch": 2}, "steps_per_epoch` must be .* from 1 to 1"),
+        ({"seed": 0, "steps_per_epoch": 1.0}, "steps_per_epoch` must be an int"),
+        ({"seed": 0, "steps_per_epoch": "1"}, "steps_per_epoch` must be an int"),
     ],
 )
 def test_bad_options(options, name, pixels):
@@ -262,6 +265,8 @@ def test_augmented_batches_have_each_of_eight_symmetries():
 def test_only_squares_are_augmented(pixels):
     with pytest.raises(ValueError, match="`augment` .*5 x 6 x 1"):
         make_pipeline(pixels, 7, seed=3, augment=True)
+    with pytest.raises(ValueError, match="`augment` .*5 x 6 x 1"):
+        make_pipeline(pixels[:, :, :5], 7, inputs=pixels, seed=3, augment=True)
 
 
 def noise_of(pixels, count=None, **options):
