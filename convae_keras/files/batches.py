@@ -151,7 +151,10 @@ def read_fitting(path, shape, lossless, **decoding):
             kind = f"mode {image.mode}" if complete else "several pages or 16 bits"
             require(exact and complete, f"{kind}, not lossless in this codec")
         image, high = image_files.decode(image, info, mode, **decoding)
-        return np.atleast_3d(np.asarray(image)), high
+        pixels = np.atleast_3d(np.asarray(image))
+        message = f"mode {image.mode}, not one of {channels} channels"
+        require(pixels.shape[2] == channels, message)
+        return pixels, high
 
 
 def compute_of_model(
@@ -181,12 +184,11 @@ def compute_of_model(
     skipped |= others
     require(fit in FITS, f"`fit` must be one of {[*FITS]}. Received: {fit!r}")
     image_files.check_decoding(**decoding)
-    shape = model.input_shape[1:]
-    valid = None not in shape and image_files.mode_of(shape[-1]) is not None
+    shape, mode = model.input_shape[1:], image_files.mode_of(model.input_shape[-1])
+    valid = len(shape) == 3 and None not in shape and mode is not None
     expected = "`model` must take grayscale or RGB images of one size"
     require(valid, f"{expected}. Received: a model of {format_shape(shape)}")
-    options = {"size": shape[:2], "mode": image_files.mode_of(shape[2]), "fit": fit}
-    read = functools.partial(read_image, **options, **decoding)
+    read = functools.partial(read_image, size=shape[:2], mode=mode, fit=fit, **decoding)
     given = function, model, read, folder, _cut(paths, BATCH_SIZE), names, skipped
     computed = compute_batches(*given, action="encoding", workers=workers)
     return _with_warning(computed, source, argument, names, skipped)

@@ -12,7 +12,7 @@ from skimage.io import imsave
 
 from convae_cli.main import main
 from convae_keras import load_pretrained
-from convae_keras.compression.bitstream import pack
+from convae_keras.compression.bitstream import fit_tables, pack
 from convae_keras.compression.container import Block, InvalidFile, write_container
 from convae_keras.compression.models import conv_codec
 from convae_keras.files import archive, batches
@@ -92,6 +92,22 @@ def test_skipped_images_are_named(codec, pictures, tmp_path):
         compress(codec, pictures, tmp_path / "b.cae")  # color becomes gray
     decompress(codec, tmp_path / "a.cae", tmp_path / "out")
     assert len(read_all(tmp_path / "out")) == 10
+
+
+def test_images_of_other_channels_are_skipped(tmp_path):
+    """A codec of two channels takes grayscale images with transparency alone."""
+    folder, random = tmp_path / "in", np.random.RandomState(0)
+    folder.mkdir()
+    pixels = random.randint(256, size=(3, 28, 28, 2)).astype("uint8")
+    for i, image in enumerate(pixels):
+        Image.fromarray(image).save(folder / f"{i}.png")
+    Image.new("L", (28, 28)).save(folder / "gray.png")
+    sizes = {"filters": (4,), "code_filters": (4,), "latent_dim": 4}
+    codec = conv_codec(image_shape=(28, 28, 2), **sizes)
+    fit_tables(codec, pixels)
+    with pytest.warns(UserWarning, match="Skipped 1 of 4"):
+        count, skipped = compress(codec, folder, tmp_path / "a.cae")
+    assert (count, skipped) == (3, {"gray.png": "mode L, not one of 2 channels"})
 
 
 def test_many_sizes(photo_codec, tmp_path):

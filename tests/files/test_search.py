@@ -217,6 +217,13 @@ def test_a_model_that_takes_no_images_of_one_size(shape, folder, tmp_path):
         encode_files(model, folder, tmp_path / "a.npz", pooling="max")
 
 
+def test_a_model_of_sequences(folder, tmp_path):
+    inputs = keras.Input((12, 1))
+    model = keras.Model(inputs, keras.layers.Flatten()(inputs))
+    with pytest.raises(ValueError, match="`model` must .* Received: .* 12 x 1"):
+        encode_files(model, folder, tmp_path / "a.npz")
+
+
 def test_a_restorer_is_no_encoder(folder, tmp_path):
     with pytest.raises(ValueError, match="`model` must"):
         encode_files(restorer(filters=(4, 8)), folder, tmp_path / "a.npz")
