@@ -68,24 +68,25 @@ def compress(
     expected = "`destination` must be a file name that ends in .cae"
     require(is_cae, f"{expected}. Received: {destination}")
     results.check_not_existing([destination], overwrite)
-    names, skipped, function = [], {}, functools.partial(_block, lossless)
+    names, skipped, block = [], {}, functools.partial(_block, lossless)
     if source.suffix == ".npy":
-        batches, names = batches_of_array(codec, source), None
-        blocks = (function(codec, x) for x in batches)
+        names = None
+        blocks = (block(codec, x) for x in batches_of_array(codec, source))
     else:
         shape = codec.input_shape[1:]
-        read = {"shape": shape, "lossless": lossless, **decoding}
-        given = function, codec, functools.partial(read_fitting, **read)
-        given += (*batches_by_size(source, shape[2], skipped), names, skipped)
+        options = {"shape": shape, "lossless": lossless, **decoding}
+        read = functools.partial(read_fitting, **options)
+        folder, batches = batches_by_size(source, shape[2], skipped)
+        given = block, codec, read, folder, batches, names, skipped
         blocks = compute_batches(*given, action="compressing", workers=workers)
-    header = "lossless" if lossless else "lossy", fingerprint(codec)
+    mode, model = "lossless" if lossless else "lossy", fingerprint(codec)
     with locked(destination.parent, destination.name):
         first = next(blocks, None)
         warning = SkippedFiles(skipped, len(skipped), source)
         expected = "`source` must have images that fit the codec"
         require(first is not None, f"{expected}. {warning.short}")
         blocks = itertools.chain([first], blocks)
-        count = cae.write_container(destination, *header, blocks, names, overwrite)
+        count = cae.write_container(destination, mode, model, blocks, names, overwrite)
     if skipped:
         warnings.warn(SkippedFiles(skipped, len(skipped) + count, source), stacklevel=2)
     return count, skipped

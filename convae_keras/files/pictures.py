@@ -92,7 +92,7 @@ def _fine_tables():
 def _webp(path):
     """Returns options: without loss, if the file is a WebP of one image without."""
     with open(path, "rb") as file:
-        kind, _ = file.read(4), file.read(8)
+        kind = file.read(12)[:4]  # then the size of the file, and "WEBP"
         while kind == b"RIFF" and len(head := file.read(8)) == 8:
             name, size = struct.unpack("<4sI", head)
             if name in (b"VP8 ", b"VP8L"):

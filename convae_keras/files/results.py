@@ -208,9 +208,10 @@ def paths_inside(folder, names):
     for name in names:
         if _leads_out(PurePosixPath(name)) or "\0" in name:
             raise InvalidFile(f"Invalid name: {name!r} leads out of the folder.")
-    files = [PurePosixPath(name) for name in names]
-    files = [[str(f.with_suffix(".png")) for f in files], [f"{f}.png" for f in files]]
-    files = max(files, key=lambda each: len({_folded(file) for file in each}))
+    given = [PurePosixPath(name) for name in names]
+    replaced = [str(file.with_suffix(".png")) for file in given]
+    appended = [f"{file}.png" for file in given]
+    files = max(replaced, appended, key=lambda each: len({*map(_folded, each)}))
     paths, skipped, taken = [], {}, set()
     for name, file in zip(names, files, strict=True):
         problem = "another image has this name" if file in taken else _fault(name, file)
