@@ -336,7 +336,8 @@ def check_input(model, x, name="x"):
         ValueError: as `check_images`, or for images of another size.
     """
     x, shape = check_images(x, name), model.input_shape[1:]
-    fits = all(a in (None, b) for a, b in zip(shape, x.shape[1:], strict=True))
+    pairs = zip(shape, x.shape[1:], strict=False)
+    fits = len(shape) == 3 and all(a in (None, b) for a, b in pairs)
     require(fits, f"`{name}` must be images of {shape}. Received: {x.shape[1:]}")
     return x
 

@@ -150,6 +150,13 @@ def test_images_of_another_size(autoencoder, pixels):
         encode(autoencoder, np.arange(5))
 
 
+def test_a_model_of_rows_takes_no_images(pixels):
+    inputs = keras.Input(pixels.shape[1:])  # no channels
+    rows = keras.Model(inputs, keras.layers.Flatten()(inputs))
+    with pytest.raises(ValueError, match=r"`x` must be images of \(9, 12\)"):
+        encode(rows, pixels)
+
+
 # --- few labels --------------------------------------------------------------
 
 
