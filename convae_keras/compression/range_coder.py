@@ -134,13 +134,12 @@ class Decoder:
 
 
 def _positions(contexts):
-    """Yields each context that occurs, and its positions in the flat array."""
+    """Returns pairs of each context that occurs and its positions in the flat array."""
     contexts = np.ravel(contexts)
     order = np.argsort(contexts, kind="stable")
     found, starts = np.unique(contexts[order], return_index=True)
-    ends = [*starts[1:], len(order)]
-    for context, start, end in zip(found, starts, ends, strict=False):
-        yield context, order[start:end]
+    # Of no contexts there are no pairs, and one piece, which is empty.
+    return zip(found, np.split(order, starts[1:]), strict=False)
 
 
 def _categorical(row):
