@@ -188,11 +188,11 @@ class Container:
             _check_limit(math.prod(shape), "pixels")
             yield Block(*shape, data)
 
-    def _read_part(self, struct, length_index=None, skip=False):
+    def _read_part(self, layout, length_index=None, skip=False):
         """Returns the numbers of a part, and its data, whose length is among them."""
-        head = self._read(struct.size)
+        head = self._read(layout.size)
         (checksum,) = CHECKSUM.unpack(self._read(CHECKSUM.size))
-        values = struct.unpack(head)
+        values = layout.unpack(head)
         length = 0 if length_index is None else values[length_index]
         if skip:
             _check(length <= self.size - self._file.tell(), "it is truncated")
