@@ -123,10 +123,10 @@ def _autoencoder_baselines(autoencoder, images):
     shape = autoencoder.encoder.compute_output_shape((1, *images.image_shape))
     code_size = int(np.prod(shape))
     if code_size >= np.prod(images.image_shape):
-        baselines["copy"] = lambda x: x
-    else:  # of few images PCA has fewer components
-        code_size = min(code_size, len(images.x_train) - 1)
-    if 0 < code_size < np.prod(images.image_shape):
+        return baselines | {"copy": lambda x: x}
+    # Of few images PCA has fewer components.
+    code_size = min(code_size, len(images.x_train) - 1)
+    if code_size > 0:
         baselines[f"PCA, {code_size} numbers"] = pca(images.x_train, code_size)
     return baselines
 
