@@ -280,8 +280,7 @@ def anomaly_detector(
         images = keras.Input(autoencoder.input_shape[1:], name="images")
         places = _map(autoencoder, x_train, x_val, seed)([images, autoencoder(images)])
         if len(autoencoder.encoder.output_shape) == 2:
-            options = {"neighbors": neighbors, "dimensions": dimensions, "seed": seed}
-            score = _distance(autoencoder, x_train, **options)(images)
+            score = _distance(autoencoder, x_train, neighbors, dimensions, seed)(images)
         else:
             score = LargestValue(name="score")(places)
         outputs = {"score": score, "map": places}
@@ -299,8 +298,8 @@ def _distance(autoencoder, x_train, neighbors, dimensions, seed):
         for each in autoencoder.encoder.layers
         if len(each.output.shape) == 4 and not isinstance(each, layers.InputLayer)
     ]
-    message = "`autoencoder` must have an encoder of convolutions. Received: {!r}"
-    require(maps, message.format(autoencoder))
+    expected = "`autoencoder` must have an encoder of convolutions"
+    require(maps, f"{expected}. Received: {autoencoder!r}")
     features = encode(autoencoder, x_train, maps[-1].name)
     features /= np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-6)
     dimensions = min(dimensions, *features.shape)

@@ -98,9 +98,8 @@ def _batches(compute, x, others):
     x = to_float(check_images(x))
     sizes = [np.shape(each)[:1] for each in others]
     expected = f"Further arrays must be as many as the images, {len(x)}"
-    require(
-        all(size == x.shape[:1] for size in sizes), f"{expected}. Received: {sizes}"
-    )
+    fits = all(size == x.shape[:1] for size in sizes)
+    require(fits, f"{expected}. Received: {sizes}")
     arrays, found = (x, *(np.asarray(each, "float32") for each in others)), []
     for start in range(0, len(x), BATCH_SIZE):
         batch = (each[start : start + BATCH_SIZE] for each in arrays)

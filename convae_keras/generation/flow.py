@@ -103,7 +103,7 @@ class FollowFlow(layers.Layer):
     def __init__(self, velocity, steps=16, **kwargs):
         super().__init__(**kwargs)
         # Each becomes a part of the graph, also of an untrusted model.
-        check_steps(steps)
+        check_ints(1, MOST_STEPS, steps=steps)
         self.velocity, self.steps = velocity, steps
 
     def call(self, inputs):
@@ -128,11 +128,6 @@ class FollowFlow(layers.Layer):
     def from_config(cls, config):
         velocity = keras.saving.deserialize_keras_object(config.pop("velocity"))
         return cls(velocity, **config)
-
-
-def check_steps(steps):
-    """Raises a `ValueError` for a number of steps that no flow takes."""
-    check_ints(1, MOST_STEPS, steps=steps)
 
 
 class FlowSampler:
@@ -180,7 +175,7 @@ class FlowSampler:
         verbose=0,
     ):
         check_ints(units=units, blocks=blocks, epochs=epochs, batch_size=batch_size)
-        check_steps(steps)
+        check_ints(1, MOST_STEPS, steps=steps)
         check_ints(0, seed=seed)
         fits = is_number(learning_rate) and learning_rate > 0
         expected = "`learning_rate` must be a positive number"

@@ -71,8 +71,7 @@ class Mixture:
         self.likelihoods = {}
         if chooses:
             held_out = self._held_out(val_codes, val_labels)
-            scores = {n: _likelihood(each, *held_out) for n, each in fits.items()}
-            self.likelihoods = scores
+            self.likelihoods = {n: _likelihood(m, *held_out) for n, m in fits.items()}
         best = max(self.likelihoods, key=self.likelihoods.get, default=most)
         self.components, self.mixtures = best, fits[best]
         return self

@@ -102,7 +102,7 @@ def variational_autoencoder(
     weight = plain(beta) / math.prod(decoder.output_shape[1:])
     with standard_settings():
         inputs = keras.Input(statistics.input_shape[1:], name="images")
-        draw = SampleCode(weight, plain(seed) or 0, name="code", dtype="float32")
+        draw = SampleCode(weight, plain(seed) or 0, name="code")
         encoder = keras.Model(inputs, draw(statistics(inputs)), name="encoder")
         images = keras.Input(statistics.input_shape[1:], name="images")
         return Autoencoder(images, decoder(encoder(images)), name=name)

@@ -42,8 +42,8 @@ def read_documentation(packages):
     require(valid, f"{expected}, such as ('numpy',). Received: {packages!r}")
     seen, text = set(), {"train": [], "val": [], "test": []}
     for package in packages:
-        name = isinstance(package, str) and package.isidentifier()
-        spec = importlib.util.find_spec(package) if name else None
+        is_name = isinstance(package, str) and package.isidentifier()
+        spec = importlib.util.find_spec(package) if is_name else None
         folder = spec and spec.submodule_search_locations and spec.origin
         require(folder, f"{expected}. Received: {package!r}")
         root = Path(spec.origin).parent
