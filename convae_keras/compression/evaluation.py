@@ -1,6 +1,7 @@
 """Scores of a codec on the test images, beside JPEG and WebP of the same quality."""
 
 import bisect
+from functools import partial
 
 import numpy as np
 
@@ -9,7 +10,7 @@ from convae_keras.baselines import image_codec
 from convae_keras.compression.bitstream import pack, unpack
 from convae_keras.compression.container import BLOCK
 from convae_keras.evaluation import scores
-from convae_keras.pipelines import to_uint8
+from convae_keras.pipelines import to_float, to_uint8
 
 # Validation images on which the quality of the image files is chosen.
 VALIDATION_IMAGES = 200
@@ -30,25 +31,31 @@ def codec_scores(codec, images):
         the mean over the images of everything stored.
     """
     sample = to_uint8(images.x_val[:VALIDATION_IMAGES])
-    target = metrics.psnr(sample / 255, _round_trip(codec, sample)[0] / 255).mean()
-    codecs = {"autoencoder": lambda x: _round_trip(codec, x)}
+    target = _psnr(sample, _round_trip(codec, sample)[0])
+    rows = {"autoencoder": _row(partial(_round_trip, codec), images.x_test)}
     for name in ("JPEG", "WebP"):
         quality = _quality(name, sample, target)
-        codecs[f"{name}, quality {quality}"] = lambda x, name=name, quality=quality: (
-            image_codec(x, name, quality)
-        )
-    rows = {}
-    for name, round_trip in codecs.items():
-        sizes = []
-
-        def run(x, round_trip=round_trip, sizes=sizes):
-            decoded, size = round_trip(to_uint8(x))
-            sizes.append(np.mean(size) * len(x))
-            return decoded.astype("float32") / 255
-
-        rows[name] = scores(run, images.x_test)
-        rows[name]["bytes"] = sum(sizes) / len(images.x_test)
+        round_trip = partial(image_codec, name=name, quality=quality)
+        rows[f"{name}, quality {quality}"] = _row(round_trip, images.x_test)
     return rows
+
+
+def _row(round_trip, x):
+    """Returns the `scores` of what images come back as, and the `bytes` of each.
+
+    Args:
+        round_trip: function from uint8 images to the decoded ones, and the bytes
+            that each takes, one number or `(n,)`.
+        x: the images.
+    """
+    sizes = []
+
+    def decode(x):
+        decoded, size = round_trip(to_uint8(x))
+        sizes.append(np.mean(size) * len(x))
+        return to_float(decoded)
+
+    return {**scores(decode, x), "bytes": sum(sizes) / len(x)}
 
 
 def _round_trip(codec, x):
@@ -61,6 +68,11 @@ def _quality(name, x, target):
     """Returns the lowest quality setting that reaches a PSNR, or the highest."""
 
     def reached(quality):
-        return metrics.psnr(x / 255, image_codec(x, name, quality)[0] / 255).mean()
+        return _psnr(x, image_codec(x, name, quality)[0])
 
     return min(bisect.bisect_left(range(101), target, key=reached), 100)
+
+
+def _psnr(x, decoded):
+    """Returns the mean PSNR of uint8 images."""
+    return metrics.psnr(x / 255, decoded / 255).mean()
