@@ -9,7 +9,7 @@ from sklearn.decomposition import PCA
 from convae_keras.evaluation import reconstruct
 from convae_keras.features import encode, feature_model
 from convae_keras.keras_settings import standard_settings
-from convae_keras.models import pixel_range
+from convae_keras.models import check_unit_range, copy_model
 from convae_keras.pipelines import to_float
 from convae_keras.validation import check_input, check_ints, is_number, require
 
@@ -267,8 +267,7 @@ def anomaly_detector(
     check_ints(neighbors=neighbors, dimensions=dimensions)
     expected = "`autoencoder` must have an `encoder`, as `conv_autoencoder` builds it"
     require(hasattr(autoencoder, "encoder"), f"{expected}. Received: {autoencoder!r}")
-    low_high, expected = pixel_range(autoencoder), "`autoencoder` must work in (0, 1)"
-    require(low_high == (0, 1), f"{expected}. Received: {low_high}")
+    check_unit_range(autoencoder)
     x_train = check_input(autoencoder, x_train, "x_train")
     x_val = check_input(autoencoder, x_val, "x_val")
     least = max(2, neighbors + 1)
@@ -304,11 +303,9 @@ def _distance(autoencoder, x_train, neighbors, dimensions, seed):
     features /= np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-6)
     dimensions = min(dimensions, *features.shape)
     pca = PCA(dimensions, svd_solver="randomized", random_state=seed).fit(features)
-    original = feature_model(autoencoder, maps[-1].name)
     # A copy, since the autoencoder is in the detector as well, and Keras saves the
     # weights of a layer in one place only.
-    part = keras.models.clone_model(original)
-    part.set_weights(original.get_weights())
+    part = copy_model(feature_model(autoencoder, maps[-1].name))
     projection = layers.Dense(dimensions, trainable=False, name="projection")
     nearest = NeighborDistance(len(features), neighbors, name="distance")
     x = layers.UnitNormalization(name="unit")(part.output)

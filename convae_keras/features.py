@@ -8,7 +8,7 @@ from keras import layers
 from sklearn.neighbors import NearestNeighbors
 
 from convae_keras.keras_settings import standard_settings
-from convae_keras.models import pixel_range
+from convae_keras.models import copy_model, pixel_range
 from convae_keras.pipelines import to_float
 from convae_keras.validation import check_input, check_ints, plain, require
 
@@ -208,10 +208,8 @@ def classifier(model, classes, trainable="whole", seed=None):
     message = f"`trainable` must be one of {parts}. Received: {trainable!r}"
     require(trainable in parts, message)
     check_ints(2, classes=classes)
-    original = feature_model(model)
     with standard_settings(seed=seed):
-        encoder = keras.models.clone_model(original)
-        encoder.set_weights(original.get_weights())
+        encoder = copy_model(feature_model(model))
         trained = [each for each in encoder.layers if each.weights]
         trained = {"whole": trained, "last": trained[-1:], "none": []}[trainable]
         for each in encoder.layers:

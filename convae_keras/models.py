@@ -272,7 +272,8 @@ def _encoder(image_shape, switches):
     if switches["latent_dim"]:
         x = layers.Flatten(name="flatten")(x)
         check_layers((x.shape[1], switches["latent_dim"]))
-        x = _dense(switches["latent_dim"], "code", switches, activation=None)(x)
+        options = _options(switches, activation=None)
+        x = layers.Dense(switches["latent_dim"], name="code", **options)(x)
     return keras.Model(inputs, x, name="encoder")
 
 
@@ -282,7 +283,7 @@ def _decoder(code_shape, image_shape, switches):
     if switches["latent_dim"]:
         height, width = (-(-side // 2 ** len(filters)) for side in image_shape[:2])
         shape = (height, width, (*filters, *code_filters)[-1])
-        x = _dense(math.prod(shape), "dense", switches)(x)
+        x = layers.Dense(math.prod(shape), name="dense", **_options(switches))(x)
         x = layers.Reshape(shape, name="reshape")(x)
     for i in range(len(code_filters), 0, -1):
         x = _conv(code_filters[i - 1], f"code_{i}", switches)(x)
@@ -300,9 +301,7 @@ def _decoder(code_shape, image_shape, switches):
 
 def _upsample_conv(x, filters, name, switches, **kwargs):
     """Doubles height and width, then (or thereby) convolves."""
-    upsampling = switches["upsampling"]
-    kwargs = {"activation": switches["activation"], **kwargs}
-    kwargs["kernel_initializer"] = switches["kernel_initializer"]
+    upsampling, kwargs = switches["upsampling"], _options(switches, **kwargs)
     if upsampling == "nearest" and switches["fused"]:
         return UpsampleConv2D(filters, name=name, **kwargs)(x)
     if upsampling == "transposed":
@@ -316,13 +315,13 @@ def _upsample_conv(x, filters, name, switches, **kwargs):
 
 
 def _conv(filters, name, switches, strides=1):
-    shared = {key: switches[key] for key in ("activation", "kernel_initializer")}
-    return layers.Conv2D(filters, 3, strides, "same", name=name, **shared)
+    return layers.Conv2D(filters, 3, strides, "same", name=name, **_options(switches))
 
 
-def _dense(units, name, switches, **kwargs):
+def _options(switches, **changes):
+    """Returns the arguments that layers with weights share, except for the changes."""
     shared = {key: switches[key] for key in ("activation", "kernel_initializer")}
-    return layers.Dense(units, name=name, **{**shared, **kwargs})
+    return shared | changes
 
 
 def _checked(image_shape, switches):
@@ -349,6 +348,20 @@ def _checked(image_shape, switches):
     fits = latent_dim is None or None not in image_shape
     require(fits, f"{expected}. {hint}. Received: {image_shape}")
     return image_shape, switches
+
+
+def check_unit_range(autoencoder):
+    """Raises a `ValueError` for an autoencoder that does not work in [0, 1]."""
+    low_high, expected = pixel_range(autoencoder), "`autoencoder` must work in (0, 1)"
+    require(low_high == (0, 1), f"{expected}. Received: {low_high}")
+
+
+@standard_settings()
+def copy_model(model):
+    """Returns an uncompiled copy of a functional model, with weights of its own."""
+    copy = keras.models.clone_model(model)
+    copy.set_weights(model.get_weights())
+    return copy
 
 
 def count_trainable(model):

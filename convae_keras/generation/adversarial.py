@@ -7,6 +7,7 @@ from keras import layers, ops
 
 from convae_keras.features import encode
 from convae_keras.keras_settings import standard_settings
+from convae_keras.models import copy_model
 from convae_keras.pipelines import to_float
 from convae_keras.progress import EpochLine
 from convae_keras.training import compile_model
@@ -254,8 +255,7 @@ def refine_decoder(autoencoder, x, samples, weight=0.01, steps=1000, **options):
     fits = np.shape(samples) == codes.shape
     require(fits, f"{expected} {codes.shape}. Received: {np.shape(samples)}")
     with standard_settings():
-        decoder = keras.models.clone_model(autoencoder.decoder)
-        decoder.set_weights(autoencoder.decoder.get_weights())
+        decoder = copy_model(autoencoder.decoder)
         inputs = [keras.Input(codes.shape[1:], name=name) for name in ("of", "new")]
         outputs = {"reconstruction": decoder(inputs[0]), "samples": decoder(inputs[1])}
         judge = discriminator(x.shape[1:], seed=options.get("seed", 0))

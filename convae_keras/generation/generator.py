@@ -6,7 +6,7 @@ from keras import layers, ops
 
 from convae_keras.generation.samplers import draw_labels
 from convae_keras.keras_settings import standard_settings
-from convae_keras.models import pixel_range
+from convae_keras.models import check_unit_range
 from convae_keras.pipelines import from_model_range, to_float
 from convae_keras.validation import check_images, is_number, require
 
@@ -93,9 +93,7 @@ def image_generator(autoencoder, sampler):
     expected = f"`sampler` must draw codes of {decoder.input_shape[1:]}"
     fits = decoder.input_shape == codes.shape
     require(fits, f"{expected}. Received: {codes.shape[1:]}")
-    low_high = pixel_range(autoencoder)
-    expected = "`autoencoder` must work in (0, 1)"
-    require(low_high == (0, 1), f"{expected}. Received: {low_high}")
+    check_unit_range(autoencoder)
     with standard_settings():
         return keras.Model(sampler.model.inputs, decoder(codes), name="generator")
 
