@@ -5,6 +5,9 @@ from sklearn.mixture import GaussianMixture
 
 from convae_keras.validation import check_finite, check_ints, is_int, require
 
+# The cosine of an angle so near to 180° that float32 cannot tell the great circle.
+OPPOSITE = -0.9999
+
 
 class Mixture:
     """A Gaussian mixture of codes, one a class if they have labels.
@@ -190,13 +193,14 @@ def interpolate(start, end, steps=8, spherical=False):
         steps: int, at least 2, the codes on each way, its ends included.
         spherical: bool. False: the straight line. True: the great circle, for
             codes of a normal distribution, which lie near a sphere that a
-            straight line would leave.
+            straight line would leave. Opposites are on many.
 
     Returns:
         float32 `(steps, ..., latent_dim)`.
 
     Raises:
-        ValueError: for other shapes, or fewer steps.
+        ValueError: for other shapes, fewer steps, or a great circle between
+            opposites.
 
     References:
         - [Shoemake, 1985](https://doi.org/10.1145/325165.325242), spherical
@@ -212,6 +216,9 @@ def interpolate(start, end, steps=8, spherical=False):
         return (1 - way) * start + way * end
     norms = np.linalg.norm(start, axis=-1) * np.linalg.norm(end, axis=-1)
     cosine = (start * end).sum(axis=-1) / np.maximum(norms, 1e-12)
+    fits, lowest = (cosine >= OPPOSITE).all(), cosine.min(initial=1)
+    expected = "`start` and `end` must not be opposite, joined by many great circles"
+    require(fits, f"{expected}. Received: a cosine of {lowest:.6f}")
     # At an angle of 0 the limit is the straight line.
     angle = np.arccos(cosine.clip(-1, 1)).clip(1e-6)[..., None]
     weights = np.sin((1 - way) * angle), np.sin(way * angle)

@@ -121,6 +121,14 @@ def test_a_great_circle_between_the_same():
     np.testing.assert_allclose(way, np.tile([1, 2], (4, 1)), rtol=1e-5)
 
 
+@pytest.mark.parametrize("factor", [1, 1.0001])
+def test_a_great_circle_between_opposites(factor):
+    code = np.random.RandomState(0).normal(size=(2, 32))
+    with pytest.raises(ValueError, match="`start` and `end` must not be opposite"):
+        interpolate(code, -factor * code, spherical=True)
+    np.testing.assert_allclose(interpolate(code, -code, 3)[1], 0)
+
+
 def test_other_ways():
     with pytest.raises(ValueError, match="the same shape"):
         interpolate([1, 2], [1, 2, 3])
