@@ -7,7 +7,7 @@ from keras import layers, ops
 
 from convae_keras.features import encode
 from convae_keras.keras_settings import standard_settings
-from convae_keras.models import copy_model
+from convae_keras.models import check_unit_range, copy_model
 from convae_keras.pipelines import to_float
 from convae_keras.progress import EpochLine
 from convae_keras.training import compile_model
@@ -238,7 +238,7 @@ def refine_decoder(autoencoder, x, samples, weight=0.01, steps=1000, **options):
 
     Args:
         autoencoder: trained `Autoencoder` with a dense code, in [0, 1].
-        x: uint8 or float `(n, height, width, channels)`, real images.
+        x: real images, as `check_images` takes them.
         samples: float32 `(n, latent_dim)`, sampled codes, as many.
         weight: float, of the adversarial loss beside the cross-entropy, a mean
             over pixels; 0 to train for as long without it.
@@ -249,8 +249,10 @@ def refine_decoder(autoencoder, x, samples, weight=0.01, steps=1000, **options):
         `(decoder, history)`: `keras.Model`, and what `train_adversaries` returns.
 
     Raises:
-        ValueError: for another number of samples, or codes of another size.
+        ValueError: for another number of samples, codes of another size, or an
+            autoencoder that does not work in [0, 1].
     """
+    check_unit_range(autoencoder)
     codes, expected = encode(autoencoder, x), "`samples` must be codes of"
     fits = np.shape(samples) == codes.shape
     require(fits, f"{expected} {codes.shape}. Received: {np.shape(samples)}")
@@ -258,7 +260,8 @@ def refine_decoder(autoencoder, x, samples, weight=0.01, steps=1000, **options):
         decoder = copy_model(autoencoder.decoder)
         inputs = [keras.Input(codes.shape[1:], name=name) for name in ("of", "new")]
         outputs = {"reconstruction": decoder(inputs[0]), "samples": decoder(inputs[1])}
-        judge = discriminator(x.shape[1:], seed=options.get("seed", 0))
+        image_shape = decoder.output_shape[1:]
+        judge = discriminator(image_shape, seed=options.get("seed", 0))
         game = Adversaries(keras.Model(inputs, outputs), judge, weight)
     inputs = [codes, np.asarray(samples, "float32")]
     return decoder, train_adversaries(game, inputs, to_float(x), steps, **options)

@@ -113,6 +113,21 @@ def test_a_refined_decoder():
         refine_decoder(autoencoder, x, samples[1:])
 
 
+def test_images_without_an_axis_for_channels():
+    sizes = {"image_shape": (8, 8, 1), "latent_dim": 3, "filters": (4,)}
+    autoencoder = conv_autoencoder(**sizes, code_filters=(), seed=0)
+    x, samples = np.zeros((20, 8, 8), "uint8"), np.ones((20, 3), "float32")
+    decoder, _ = refine_decoder(autoencoder, x, samples, steps=1, batch_size=4)
+    assert decoder.output_shape == (None, 8, 8, 1)
+
+
+def test_a_decoder_of_another_range():
+    sizes = {"image_shape": (8, 8, 1), "latent_dim": 3, "output_range": (-1, 1)}
+    x, samples = np.zeros((20, 8, 8, 1), "uint8"), np.ones((20, 3), "float32")
+    with pytest.raises(ValueError, match=r"must work in \(0, 1\). Received: \(-1, 1\)"):
+        refine_decoder(conv_autoencoder(**sizes), x, samples, steps=1)
+
+
 @pytest.mark.parametrize("name", ["steps", "batch_size"])
 def test_sizes_are_positive_ints(name):
     x, message = np.zeros((8, 8, 8, 1)), f"`{name}` must be a positive int"
