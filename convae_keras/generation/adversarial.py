@@ -196,10 +196,10 @@ def train_adversaries(
         - [Yazıcı et al., 2019](https://arxiv.org/abs/1806.04498), the average
     """
     check_ints(steps=steps, batch_size=batch_size)
-    expected, fits = "`average` must be in [0, 1)", is_number(average)
-    require(fits and 0 <= average < 1, f"{expected}. Received: {average!r}")
-    inputs = tuple(inputs) if isinstance(inputs, list) else inputs
-    _check_arrays([*inputs, x] if isinstance(inputs, tuple) else [inputs, x])
+    fits = is_number(average) and 0 <= average < 1
+    require(fits, f"`average` must be in [0, 1). Received: {average!r}")
+    _check_arrays([*keras.tree.flatten(inputs), x])
+    inputs = tuple(inputs) if isinstance(inputs, list) else inputs  # for `tf.data`
     each = min(steps, STEPS_PER_EPOCH)
     expected = f"`steps` must be a multiple of {STEPS_PER_EPOCH}, or below it"
     require(steps % each == 0, f"{expected}. Received: {steps}")
