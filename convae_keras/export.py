@@ -247,20 +247,20 @@ def _prepare(model, part):
 
 def _batches(model, exported, part, inputs):
     """What is compared: dicts of arrays, by the names of the inputs."""
-    names = [tensor.name for tensor in exported.inputs]
+    tensors = exported.inputs
     if inputs is not None:
-        inputs = inputs if isinstance(inputs, list | tuple) else [inputs]
-        return [dict(zip(names, map(np.asarray, inputs), strict=True))]
-    if names == ["noise", "label"]:
-        noise = np.random.RandomState(0).normal(
-            size=(COUNT, exported.input[0].shape[1])
-        )
-        labels = np.arange(COUNT, dtype="int32") % 2
-        return [{"noise": noise.astype("float32"), "label": labels}]
-    batches = [to_float(x, pixel_range(model)) for x in _images(model.input_shape)]
-    if part == "decoder":
-        batches = [keras.ops.convert_to_numpy(model.encoder(x)) for x in batches]
-    return [{names[0]: x} for x in batches]
+        batches = [inputs if isinstance(inputs, list | tuple) else [inputs]]
+    elif [tensor.name for tensor in tensors] == ["noise", "label"]:
+        noise = np.random.RandomState(0).normal(size=(COUNT, tensors[0].shape[1]))
+        batches = [[noise, np.arange(COUNT) % 2]]
+    else:
+        images = [to_float(x, pixel_range(model)) for x in _images(model.input_shape)]
+        batches = [[model.encoder(x) if part == "decoder" else x] for x in images]
+    # Runtimes convert no numbers: codes of half precision are not yet float32.
+    return [
+        {t.name: np.asarray(x, t.dtype) for t, x in zip(tensors, batch, strict=True)}
+        for batch in batches
+    ]
 
 
 def _images(shape):

@@ -100,8 +100,9 @@ def test_sequences_with_inputs(tmp_path):
     x = np.random.RandomState(0).rand(5, 64, 1).astype("float32")
     report = export_model(model, tmp_path / "s.onnx", inputs=x)
     assert report["largest_difference"] <= TOLERANCE
+    export_model(model, tmp_path / "t.onnx", inputs=x.astype("float64"))
     with pytest.raises(ValueError, match="`inputs` must be given"):
-        export_model(model, tmp_path / "t.onnx")
+        export_model(model, tmp_path / "u.onnx")
 
 
 @pytest.mark.parametrize("name", NAMES.values())
@@ -112,6 +113,15 @@ def test_half_precision_is_exported_in_float32(tmp_path, name):
     before = fingerprint(model)
     assert export_model(model, tmp_path / name)["largest_difference"] <= TOLERANCE
     assert model.dtype_policy.name == "mixed_float16" and fingerprint(model) == before
+
+
+def test_a_decoder_of_half_precision_takes_float32(tmp_path):
+    """The encoder, whose codes it is compared on, returns float16."""
+    use_policy("mixed_float16")
+    model = small()
+    use_policy("float32")
+    report = export_model(model, tmp_path / "model", part="decoder")
+    assert report["inputs"]["codes"]["dtype"] == "float32"
 
 
 @pytest.mark.parametrize("name", NAMES.values())
