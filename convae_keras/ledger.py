@@ -162,20 +162,18 @@ def record(name, metrics, *, images, seeds, folder=RESULTS):
     return entry
 
 
-def deviation(values, axis=0):
+def deviation(values):
     """Returns the standard deviation of the results of several runs.
 
     Args:
-        values: array, a number for each run along `axis`.
-        axis: int.
+        values: list or array of a number, or an array, for each run.
 
     Returns:
-        float, or an array without `axis`: the root of the mean squared difference from
-        the mean, with n - 1 in place of n, since the mean was fitted to the same runs;
-        0 for one run.
+        float, or an array: the root of the mean squared difference from the mean,
+        with n - 1 in place of n, since the mean was fitted to the same runs; 0 for
+        one run.
     """
-    runs = np.shape(values)[axis]
-    return np.std(values, axis=axis, ddof=1) if runs > 1 else np.std(values, axis=axis)
+    return np.std(values, axis=0, ddof=1 if len(values) > 1 else 0)
 
 
 def recorded_results(name):
