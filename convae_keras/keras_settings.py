@@ -39,9 +39,9 @@ def standard_settings(policy=None, seed=None):
     if seed is not None:
         check_seed(seed)
     global _policy
-    ours, policies = _policy, keras.config.dtype_policy()
+    ours, state = _policy, random.getstate()
     before = keras.config.floatx(), keras.config.image_data_format()
-    epsilon, state = keras.config.epsilon(), random.getstate()
+    before += keras.config.epsilon(), keras.config.dtype_policy()
     _policy = policy or ours
     _set("float32", "channels_last", 1e-7, _policy)
     if seed is not None:
@@ -50,7 +50,7 @@ def standard_settings(policy=None, seed=None):
         yield
     finally:
         _policy = ours
-        _set(*before, epsilon, policies)
+        _set(*before)
         if seed is not None:
             random.setstate(state)
 

@@ -114,8 +114,8 @@ def _plain_ticks(axis, whole):
     """Writes numbers as they are: 0.006, not 6×10⁻³; whole ones for epochs."""
     if whole:
         axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    scales = (axis.xaxis, axis.get_xscale()), (axis.yaxis, axis.get_yscale())
-    for each in (each for each, scale in scales if scale == "log"):
+    both = axis.xaxis, axis.yaxis
+    for each in (each for each in both if each.get_scale() == "log"):
         low, high = each.get_view_interval()
         few = high / low < 300  # so few powers of ten that 2 and 5 are named, too
         each.set_major_formatter("{x:g}")

@@ -279,7 +279,7 @@ class RunKeeper(keras.callbacks.Callback):
         super().__init__()
         self.writes = run is not None and writes
         self.run, self.epochs, self.patience = run, epochs, patience
-        self.history = {"loss": [], "val_loss": [], "seconds": []}
+        self.history = {key: [] for key in HISTORY}
         self.best = None
 
     def resume(self, autoencoder):

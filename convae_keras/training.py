@@ -303,9 +303,9 @@ def checked_images(autoencoder, images, corrupt=None):
     require(both, f"{message}. Received: only one of them")
     model_inputs = images.inputs_val[:1] if has_inputs else images.x_val[:1]
     if corrupt is not None:
-        own = "images with inputs of their own" if has_inputs else images.unit
-        message = f"`corrupt` must be None for {own}. Received: {corrupt} and {images}"
-        require(own == "images", message)
+        kind = "images with inputs of their own" if has_inputs else images.unit
+        message = f"`corrupt` must be None for {kind}. Received: {corrupt} and {images}"
+        require(images.unit == "images" and not has_inputs, message)
         model_inputs = corrupt(model_inputs)
     received, unit = model_inputs.shape, images.unit
     _check_shape(f"takes {unit}", autoencoder.input_shape[1:], received[1:])
