@@ -108,7 +108,7 @@ def model_card(name, autoencoder, settings, results):
     flips = ", random flips and 90° rotations" if settings.get("turn") else ""
     patience = settings.get("patience")
     stopped = f", or until {patience} bring nothing better" if patience else ""
-    codec = ""
+    codec, said = "", verdict(results)
     if hasattr(autoencoder, "tables"):
         digits = fingerprint(autoencoder)[:32]
         codec = f"- Fingerprint, in the files that it compressed: `{digits}`.\n"
@@ -120,7 +120,7 @@ def model_card(name, autoencoder, settings, results):
         codec=codec,
         augmentation=flips + stopped,
         table=markdown_table(score_rows(results)),
-        verdict=f"\n{verdict(results)}\n" if verdict(results) else "",
+        verdict=f"\n{said}\n" if said else "",
     )
 
 
@@ -161,8 +161,8 @@ def verdict(results):
     (_, own), *others = results.items()
     if "psnr" not in own:
         return ""
-    others = {name: row for name, row in others if name != "copy"}
-    fair = {k: r for k, r in others.items() if r.get("bytes", 0) <= own.get("bytes", 0)}
+    most = own.get("bytes", 0)
+    fair = {k: r for k, r in others if k != "copy" and r.get("bytes", 0) <= most}
     best = max(fair, key=lambda name: _decibels(fair[name]), default=None)
     if best is None or _decibels(fair[best]) <= _decibels(own):
         return ""
