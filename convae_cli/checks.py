@@ -90,9 +90,9 @@ def check_numbers(given):
     Raises:
         ValueError: naming the flag.
     """
-    limit = given.get("limit")
+    limit = given.get("limit", 1)
     expected = "`--limit` must be a positive number of megabytes"
-    require(limit is None or limit > 0, f"{expected}. Received: {limit}")
+    require(limit > 0, f"{expected}. Received: {limit}")
     count = given.get("count", 1)
     require(count > 0, f"`--count` must be at least 1. Received: {count}")
     rate = given.get("rate")

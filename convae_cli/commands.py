@@ -125,20 +125,23 @@ def evaluate(arguments):
 
 def apply(arguments):
     """Restores images of any size."""
-    paths, options = (arguments.input, arguments.output), _switches(arguments)
-    options |= _decoding(arguments)
-    with at_work(arguments, open_restorers) as ((model, grey), options["workers"]):
-        written, skipped = restore.apply(model, *paths, grey=grey, **options)
+    paths = arguments.input, arguments.output
+    options = _options(arguments, "overwrite", "skip_existing", *data.DECODING)
+    with at_work(arguments, open_restorers) as ((model, grey), workers):
+        options |= {"grey": grey, "workers": workers}
+        written, skipped = restore.apply(model, *paths, **options)
     print(f"Written: {len(written)}, skipped: {len(skipped)}")
     return {"written": [str(path) for path in written], "skipped": skipped}
 
 
 def encode(arguments):
     """Writes the features of images."""
-    names = ("layer", "pooling", "fit", "overwrite")
-    options = {name: getattr(arguments, name) for name in names}
-    paths, options = (arguments.input, arguments.output), options | _decoding(arguments)
-    with at_work(arguments, open_model) as (model, options["workers"]):
+    paths = arguments.input, arguments.output
+    options = _options(
+        arguments, "layer", "pooling", "fit", "overwrite", *data.DECODING
+    )
+    with at_work(arguments, open_model) as (model, workers):
+        options["workers"] = workers
         names, skipped = features.encode_files(model, *paths, **options)
     print(f"The features of {len(names)} images are in {arguments.output}")
     return {"images": len(names), "skipped": skipped}
@@ -146,8 +149,8 @@ def encode(arguments):
 
 def search(arguments):
     """Lists the images nearest to a query image."""
-    options = {"count": arguments.count, "fit": arguments.fit, **_decoding(arguments)}
     paths = arguments.where, arguments.query
+    options = _options(arguments, "count", "fit", *data.DECODING)
     found = features.search(open_model(arguments.run), *paths, **options)
     for name, distance in found:
         print(f"{distance:8.3f}  {name}")
@@ -156,9 +159,10 @@ def search(arguments):
 
 def compress(arguments):
     """Compresses images into one file."""
-    options = {"lossless": arguments.lossless, "overwrite": arguments.overwrite}
-    paths, options = (arguments.input, arguments.output), options | _decoding(arguments)
-    with at_work(arguments, open_codec) as (codec, options["workers"]):
+    paths = arguments.input, arguments.output
+    options = _options(arguments, "lossless", "overwrite", *data.DECODING)
+    with at_work(arguments, open_codec) as (codec, workers):
+        options["workers"] = workers
         count, skipped = archive.compress(codec, *paths, **options)
     size = Path(arguments.output).stat().st_size
     print(f"{count} images in {size:,} bytes, {size / count:.1f} each")
@@ -167,7 +171,8 @@ def compress(arguments):
 
 def decompress(arguments):
     """Restores the images of such a file."""
-    paths, options = (arguments.input, arguments.output), _switches(arguments)
+    paths = arguments.input, arguments.output
+    options = _options(arguments, "overwrite", "skip_existing")
     count, skipped = archive.decompress(open_codec(arguments.run), *paths, **options)
     print(f"{count} images are in {arguments.output}")
     return {"images": count, "skipped": skipped}
@@ -175,13 +180,10 @@ def decompress(arguments):
 
 def generate(arguments):
     """Draws new images."""
-    options = {name: getattr(arguments, name) for name in ("count", "label", "seed")}
-    options |= _switches(arguments)
-    paths, labels = generated.write_generated(
-        open_part(arguments.run, "generator.keras", "generate", is_generator),
-        arguments.output,
-        **options,
-    )
+    generator = open_part(arguments.run, "generator.keras", "generate", is_generator)
+    names = "count", "label", "seed", "overwrite", "skip_existing"
+    options = _options(arguments, *names)
+    paths, labels = generated.write_generated(generator, arguments.output, **options)
     print(f"{len(labels)} images are in {arguments.output}")
     return {"written": [str(path) for path in paths], "labels": labels}
 
@@ -189,9 +191,8 @@ def generate(arguments):
 def anomalies(arguments):
     """Finds unusual images."""
     detector = open_part(arguments.run, "detector.keras", "anomaly", is_detector)
-    options = {name: getattr(arguments, name) for name in ("rate", "fit", "overwrite")}
-    options |= _decoding(arguments)
     paths = arguments.input, arguments.output
+    options = _options(arguments, "rate", "fit", "overwrite", *data.DECODING)
     rows, rate, skipped = find_anomalies(detector, *paths, **options)
     found = [row for row in rows if row["anomaly"]]
     for row in found[:10]:
@@ -216,22 +217,17 @@ def info(arguments):
 
 def export(arguments):
     """Exports a model."""
-    names = ("format", "part", "tolerance", "overwrite")
-    options = {name: getattr(arguments, name) for name in names}
-    model = open_model(arguments.run)
-    report = export_model(model, arguments.out, **options)
+    options = _options(arguments, "format", "part", "tolerance", "overwrite")
+    report = export_model(open_model(arguments.run), arguments.out, **options)
     difference = report["largest_difference"]
     print(f"{report['runtime']} computes what Keras does, to {difference:.1g}")
     print(f"The model is in {arguments.out}, and its inputs in {arguments.out}.json")
     return {"out": arguments.out, **report}
 
 
-def _decoding(arguments):
-    return {name: getattr(arguments, name) for name in data.DECODING}
-
-
-def _switches(arguments):
-    return {name: getattr(arguments, name) for name in ("overwrite", "skip_existing")}
+def _options(arguments, *names):
+    """Returns the arguments of these names, as keywords."""
+    return {name: getattr(arguments, name) for name in names}
 
 
 def _summary(run, images, autoencoder, results):
@@ -250,5 +246,5 @@ def _print_scores(results):
     for name, *cells in rows:
         cells = (f"{cell:>{w}}" for cell, w in zip(cells, widths[1:], strict=True))
         print("  ".join([f"{name:{widths[0]}}", *cells]))
-    if verdict(results):
-        print(verdict(results))
+    if said := verdict(results):
+        print(said)

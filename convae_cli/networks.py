@@ -11,17 +11,10 @@ from convae_cli.checks import require
 def network(arguments, images, corrupt):
     """Builds a restorer of images of any size, or an autoencoder with a code."""
     from convae_keras import block_autoencoder, conv_autoencoder
-    from convae_keras.evaluation import model_inputs
-    from convae_keras.pipelines import to_float
-    from convae_keras.restorers import restorer
 
-    latent_dim = arguments.latent_dim
     if arguments.preset == "restorer":
-        require(latent_dim is None, "`--latent-dim` cannot be used with a restorer.")
-        inputs = model_inputs(to_float(images.x_val[:1]), corrupt or images.inputs_val)
-        scale = images.image_shape[0] // inputs.shape[1]
-        shape = (None, None, inputs.shape[3])
-        return restorer(shape, scale=scale, residual=True, seed=arguments.seed)
+        return _restorer(arguments, images, corrupt)
+    latent_dim = arguments.latent_dim
     switches = {"image_shape": images.image_shape, "seed": arguments.seed}
     if arguments.preset == "photographs":
         return block_autoencoder(latent_dim=latent_dim, **switches)
@@ -29,6 +22,19 @@ def network(arguments, images, corrupt):
         latent_dim = defaults.latent_dim(images.image_shape)
     switches |= {} if latent_dim is None else {"latent_dim": latent_dim}
     return conv_autoencoder(arguments.preset, **switches)
+
+
+def _restorer(arguments, images, corrupt):
+    from convae_keras.evaluation import model_inputs
+    from convae_keras.pipelines import to_float
+    from convae_keras.restorers import restorer
+
+    message = "`--latent-dim` cannot be used with a restorer."
+    require(arguments.latent_dim is None, message)
+    inputs = model_inputs(to_float(images.x_val[:1]), corrupt or images.inputs_val)
+    scale = images.image_shape[0] // inputs.shape[1]
+    shape = (None, None, inputs.shape[3])
+    return restorer(shape, scale=scale, residual=True, seed=arguments.seed)
 
 
 def network_of_several(least, arguments, images, corrupt):

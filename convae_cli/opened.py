@@ -15,8 +15,8 @@ from convae_keras.saving import load_model
 
 
 def set_limit(megabytes):
-    """Sets what a file may unpack to, here and in Pillow; None for the default."""
-    validation.set_limit(*[] if megabytes is None else [megabytes])
+    """Sets what a file may unpack to, here and in Pillow."""
+    validation.set_limit(megabytes)
     Image.MAX_IMAGE_PIXELS = validation.limit_of("pixels")
 
 

@@ -67,8 +67,7 @@ def _verb(example, interrupted=NOTHING, module=None):
 
     def register(add_flags):
         name = add_flags.__name__.strip("_")
-        words = add_flags.__doc__, example, add_flags, interrupted
-        VERBS[name] = Verb(*words, module=module)
+        VERBS[name] = Verb(add_flags.__doc__, example, add_flags, interrupted, module)
         return add_flags
 
     return register
@@ -242,7 +241,7 @@ def parser():
         verb.add_flags(add)
         add("--json", action="store_true", help=JSON)
         if verb.module is None:
-            add("--limit", type=int, metavar="MEGABYTES", help=LIMIT)
+            add("--limit", type=int, default=512, metavar="MEGABYTES", help=LIMIT)
     completion = {"choices": SHELLS, "action": PrintCompletion, "verbs": verbs}
     completion["help"] = "print the completion of a shell"
     top.add_argument("--print-completion", **completion)

@@ -8,7 +8,7 @@ from importlib import import_module
 import pytest
 
 from convae_cli import checks, commands, data, flags, parser, tasks
-from convae_keras import corruption, export, features, pretrained
+from convae_keras import corruption, export, features, pretrained, validation
 from convae_keras.data import image_files, patches, sources
 
 pytestmark = pytest.mark.static
@@ -134,6 +134,7 @@ def test_the_choices_are_those_of_the_module():
     assert parser.FORMATS == (*export.FORMATS,) and parser.PARTS == (*export.PARTS,)
     arguments = parser.parser().parse_args("export --model a --out b".split())
     assert arguments.tolerance == export.TOLERANCE
+    assert arguments.limit == validation.LIMIT // 2**20
     assert tasks.DOWNSAMPLING["choices"] == corruption.DOWNSAMPLING
     assert data.PATCH_SIZE == patches.PATCH_SIZE
     undone = {task.undoes for task in tasks.TASKS.values()} - {None}
