@@ -83,9 +83,10 @@ def main():
     if arguments.worker:
         name, source, target = arguments.worker
         return TOOLS[name][1](source, target)
-    names = [n for n in TOOLS if any(text in n for text in arguments.only)]
-    sides = {name: both_sides(name, arguments.side) for name in names}
-    turns = {name: [] for name in names}
+    turns = {n: [] for n in TOOLS if any(text in n for text in arguments.only)}
+    if not turns:
+        parser.error(f"--only matches none of {[*TOOLS]}")
+    sides = {name: both_sides(name, arguments.side) for name in turns}
     with tempfile.TemporaryDirectory() as place:
         for side in {side for pair in sides.values() for side in pair}:
             watch(__file__, "--side", side, "--write", Path(place) / f"{side}.png")

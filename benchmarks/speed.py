@@ -31,17 +31,15 @@ def main():
     arguments = parser.parse_args()
     if arguments.worker:
         return work(arguments)
-    names = [n for n in NETWORKS if any(text in n for text in arguments.only)]
-    if not names:
+    turns = {n: [] for n in NETWORKS if any(text in n for text in arguments.only)}
+    if not turns:
         parser.error(f"--only matches none of {[*NETWORKS]}")
-    turns = {name: [] for name in names}
     for _ in range(arguments.rounds):
-        for name in names:
+        for name in [*turns]:
             turn = run(name, arguments)
             if turn is None:
                 print(f"{name}: left out, its library is not installed")
-                turns.pop(name, None)
-                names = [each for each in names if each != name]
+                del turns[name]
                 continue
             turns[name].append(turn)
             speeds = " ".join(f"{speed:,.0f}" for speed in turn["training"])

@@ -1,9 +1,12 @@
 """What the scripts make of their measurements."""
 
+import sys
+
 import files
 import folder
 import numpy as np
 import pytest
+import speed
 import time_to_loss
 from PIL import Image
 from processes import RESULTS
@@ -32,6 +35,16 @@ def test_cost_of_a_megapixel():
     assert row["start_seconds"] == 1
     assert row["bits_a_pixel"] == 1
     assert "0.50" in files.table({"ours": row})
+
+
+@pytest.mark.parametrize("script", [files, speed])
+def test_results_stay_if_nothing_is_measured(script, tmp_path, monkeypatch, capsys):
+    path = tmp_path / "results.json"
+    arguments = [script.__name__, "--only", "no such name", "--out", str(path)]
+    monkeypatch.setattr(sys, "argv", arguments)
+    with pytest.raises(SystemExit):
+        script.main()
+    assert "--only matches none of" in capsys.readouterr().err and not path.exists()
 
 
 def test_photographs_are_written(tmp_path):
