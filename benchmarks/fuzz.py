@@ -32,6 +32,7 @@ from pathlib import Path
 import keras
 import numpy as np
 from PIL import Image
+from processes import megabytes
 
 from convae_keras import load_images
 from convae_keras.compression import container as cae
@@ -107,7 +108,8 @@ CHANGES = flip, truncate, splice, number, text
 def change(draw, data):
     data = bytearray(data)
     for _ in range(draw.choice((1, 1, 1, 2, 5))):
-        draw.choice(CHANGES)(draw, data) if data else None
+        if data:
+            draw.choice(CHANGES)(draw, data)
     return bytes(data)
 
 
@@ -149,6 +151,10 @@ def change_cae(draw, data):
 
 
 # --- readers -----------------------------------------------------------------
+
+# Keywords of a small network, and the history of its training.
+SMALL = {"image_shape": (8, 8, 1), "filters": (2,), "code_filters": ()}
+HISTORY = {"loss": [0.5, 0.25], "val_loss": [0.5, 0.3], "seconds": [1.0, 2.0]}
 
 
 class Trap:
@@ -252,8 +258,7 @@ class Features(Reader):
     name, change = "input.npz", staticmethod(change_zip)
 
     def files(self):
-        options = {"image_shape": (8, 8, 1), "filters": (2,), "code_filters": ()}
-        self.model = conv_autoencoder("reference", latent_dim=3, **options)
+        self.model = conv_autoencoder("reference", latent_dim=3, **SMALL)
         image = self.folder / "a.png"
         Image.fromarray(self.pixels[0]).save(image)
         path = self.folder / "a.npz"
@@ -274,12 +279,10 @@ class Checkpoint(Reader):
     name, change = "checkpoint.npz", staticmethod(change_zip)
 
     def files(self):
-        options = {"image_shape": (8, 8, 1), "filters": (2,), "code_filters": ()}
-        self.model = conv_autoencoder("keras", **options)
+        self.model = conv_autoencoder("keras", **SMALL)
         self.model.compile("adam", "mse")
         self.model.optimizer.build(self.model.trainable_variables)
-        history = {"loss": [0.5, 0.25], "val_loss": [0.5, 0.3], "seconds": [1.0, 2.0]}
-        save_checkpoint(self.folder, self.model, history, self.model.get_weights())
+        save_checkpoint(self.folder, self.model, HISTORY, self.model.get_weights())
         yield (self.folder / self.name).read_bytes()
 
     def hostile(self):
@@ -296,10 +299,9 @@ class Json(Reader):
     def files(self):
         self.settings = {"epochs": 3, "corruption": GaussianNoise(0.1).config()}
         self.settings |= {"paired": False, "pixel_range": [0, 1], "data": "digits"}
-        history = {"loss": [0.5, 0.25], "val_loss": [0.5, 0.3], "seconds": [1.0, 2.0]}
         (self.folder / "model.keras").touch()
         yield self.saved(write_json, "a.json", self.settings)
-        yield self.saved(write_json, "a.json", history)
+        yield self.saved(write_json, "a.json", HISTORY)
 
     def read(self, path):
         (path.parent / "history.json").write_bytes(path.read_bytes())
@@ -313,22 +315,21 @@ class Keras(Reader):
     name, change = "input.keras", staticmethod(change_zip)
 
     def files(self):
-        options = {"image_shape": (8, 8, 1), "filters": (2,), "code_filters": ()}
-        model = conv_autoencoder("reference", latent_dim=3, **options)
-        yield self.saved(lambda path: model.save(path), "a.keras")
+        model = conv_autoencoder("reference", latent_dim=3, **SMALL)
+        yield self.saved(model.save, "a.keras")
         inputs = keras.Input((8, 8, 1))
         x = keras.layers.Conv2D(2, 3, padding="same")(inputs)
         x = keras.layers.BatchNormalization()(x)
         model = keras.Model(inputs, keras.layers.Dropout(0.5)(x))
         model.compile("adam", "mse")
-        yield self.saved(lambda path: model.save(path), "b.keras")
+        yield self.saved(model.save, "b.keras")
 
     def hostile(self):
         code = str(self.code)
         inputs = keras.Input((8, 8, 1))
         run = keras.layers.Lambda(lambda x: [open(code, "w"), x][1])  # noqa: TID251
         model = keras.Model(inputs, run(inputs))
-        yield self.saved(lambda path: model.save(path), "c.keras")
+        yield self.saved(model.save, "c.keras")
         self.code.unlink()  # it ran while the model was made
 
     def read(self, path):
@@ -375,7 +376,7 @@ class Folder(Picture):
 
 
 class Restored(Picture):
-    """As `convae denoise` reads and writes it, without the network."""
+    """As `convae apply` reads and writes it, without the network."""
 
     def read(self, path):
         pixels, alpha, kept, _ = read_picture(path)
@@ -393,8 +394,7 @@ def peak():
         import resource
     except ImportError:
         return 0
-    size = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return size / (2**20 if sys.platform == "darwin" else 2**10)
+    return megabytes(resource.getrusage(resource.RUSAGE_SELF))
 
 
 @contextlib.contextmanager
@@ -418,6 +418,30 @@ def broken_file(reader, seed, index):
     return kind(draw, draw.choice(reader.valid))
 
 
+def attempt(reader, path):
+    """Lets a reader read a file.
+
+    Returns:
+        `(refused, problem)`: bool; str, what went wrong, or None.
+    """
+    refused, problem = False, None
+    before, start = peak(), time.process_time()
+    try:
+        reader.read(path)
+    except KeyboardInterrupt:
+        raise
+    except reader.allowed as error:
+        refused = True
+        if type(error) is ValueError and "\n" in str(error):
+            problem = f"several lines: {error}"
+    except BaseException as error:
+        problem = f"{type(error).__name__}: {error}"
+    seconds, more = time.process_time() - start, peak() - before
+    if seconds > SECONDS or more > MEGABYTES:
+        problem = f"{problem or ''} {seconds:.1f} s, {more:.0f} MB"
+    return refused, problem
+
+
 def fuzz(name, count, seed=0, kept=None, show=print):
     """Gives broken files to a reader.
 
@@ -431,7 +455,7 @@ def fuzz(name, count, seed=0, kept=None, show=print):
     Returns:
         `(faults, refused)`: ints, numbers of files.
     """
-    faults = refused = 0
+    faults = refusals = 0
     with contextlib.ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         stack.enter_context(warnings.catch_warnings())
@@ -446,20 +470,8 @@ def fuzz(name, count, seed=0, kept=None, show=print):
                 kept.mkdir(exist_ok=True)
                 (kept / f"{name}-last").write_bytes(path.read_bytes())
                 faulthandler.dump_traceback_later(60, exit=True)
-            before, start, problem = peak(), time.process_time(), None
-            try:
-                reader.read(path)
-            except reader.allowed as error:
-                refused += 1
-                if type(error) is ValueError and "\n" in str(error):
-                    problem = f"several lines: {error}"
-            except BaseException as error:
-                if isinstance(error, KeyboardInterrupt):
-                    raise
-                problem = f"{type(error).__name__}: {error}"
-            seconds, more = time.process_time() - start, peak() - before
-            if seconds > SECONDS or more > MEGABYTES:
-                problem = f"{problem or ''} {seconds:.1f} s, {more:.0f} MB"
+            refused, problem = attempt(reader, path)
+            refusals += refused
             if done or reader.code.exists():
                 problem = f"code has run: {done}"
                 done.clear()
@@ -473,7 +485,7 @@ def fuzz(name, count, seed=0, kept=None, show=print):
                 if kept:
                     (kept / f"{name}-{seed}-{index}").write_bytes(path.read_bytes())
     faulthandler.cancel_dump_traceback_later()
-    return faults, refused
+    return faults, refusals
 
 
 def run_all(count):

@@ -75,7 +75,12 @@ def watch(*command, threads=None):
         if "ModuleNotFoundError" in said:
             return None
         raise RuntimeError(f"{command} failed:\n{said}")
-    return Watched(seconds, usage.ru_maxrss / 1024, lines)
+    return Watched(seconds, megabytes(usage), lines)
+
+
+def megabytes(usage):
+    """The peak memory of a process's `resource.struct_rusage`; macOS counts bytes."""
+    return usage.ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def alternate(functions, rounds, calls=1):

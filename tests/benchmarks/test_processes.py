@@ -1,9 +1,11 @@
 """Processes that are watched, functions that take turns, results that are kept."""
 
 import json
+import sys
+from types import SimpleNamespace
 
 import pytest
-from processes import alternate, record, watch
+from processes import alternate, megabytes, record, watch
 
 pytestmark = pytest.mark.static
 
@@ -19,6 +21,12 @@ def test_a_process_is_timed_and_weighed():
     code = "import os; print(os.environ['TF_NUM_INTEROP_THREADS'])"
     threads = watch("-c", code, threads=(1, 2))
     assert threads.lines[0][1] == "2"
+
+
+@pytest.mark.parametrize("system, unit", [("linux", 2**10), ("darwin", 2**20)])
+def test_memory_is_counted_in_kilobytes_or_bytes(system, unit, monkeypatch):
+    monkeypatch.setattr(sys, "platform", system)
+    assert megabytes(SimpleNamespace(ru_maxrss=64 * unit)) == 64
 
 
 def test_a_missing_library_is_told_from_a_mistake():
