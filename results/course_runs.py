@@ -16,7 +16,7 @@ from pathlib import Path
 import keras
 from keras import layers
 
-from convae_cli.tasks import PHOTOGRAPHS
+from convae_cli.tasks import AFFINE, PHOTOGRAPHS
 from convae_keras import (
     conv_autoencoder,
     conv_codec,
@@ -36,7 +36,7 @@ from convae_keras.saving import load_model, read_json, save_small, write_json
 ROOT = Path(__file__).resolve().parent.parent
 BUILD, RUNS = ROOT / "build" / "course_runs", ROOT / "results" / "runs"
 ANY_SIZE = (None, None, 1)
-WARP = Warp(rotation=30.0, scale=(0.7, 1.4), shear=0.5, shift=4.0, stddev=(0.0, 0.5))
+WARP = Warp(**AFFINE, shift=4.0)
 
 
 def _train(name, model, images, epochs, batch_size, **options):
@@ -188,7 +188,7 @@ def main():
         print(name, flush=True)
         model, history = COURSE_RUNS[name](images)
         sha256 = save_small(model, path)
-        history = {key: [float(f"{v:.6g}") for v in history[key]] for key in history}
+        history = {k: [float(f"{x:.6g}") for x in v] for k, v in history.items()}
         manifest["runs"][name] = {"sha256": sha256, "history": history}
         write_json(FINISHED, manifest)
     return 0

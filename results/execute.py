@@ -51,7 +51,7 @@ def select(paths, numbers):
     return [path for path in paths if not numbers or path.name[:2] in numbers]
 
 
-def execute(path, folder, on_cell=None):
+def execute(path, folder, on_cell=lambda: None):
     """Executes a notebook.
 
     Args:
@@ -72,7 +72,7 @@ def execute(path, folder, on_cell=None):
         kernel_name="python3",
         coalesce_streams=True,
         resources={"metadata": {"path": str(folder)}},
-        on_cell_executed=lambda **_: on_cell and on_cell(),
+        on_cell_executed=lambda **_: on_cell(),
     )
     try:
         client.execute()
