@@ -44,13 +44,15 @@ def draw_network(model, input_shape=None):
         `matplotlib.figure.Figure`. `figure.savefig("network.svg")` stores it as SVG.
 
     Raises:
-        ValueError: if the image size is open and `input_shape` is None; or for a model
-            of any size whose encoder is a model of its own.
+        ValueError: for several inputs; if the image size is open and `input_shape` is
+            None; or for a model of any size whose encoder is a model of its own.
 
     Example:
 
     >>> figure = draw_network(conv_autoencoder("keras"))
     """
+    count = len(model.inputs)
+    require(count == 1, f"`model` must have one input. Received: {count}")
     if input_shape is not None:
         model = keras.models.clone_model(model, keras.Input(input_shape))
     message = "`input_shape` must be given for a model of any image size. Received: {}"

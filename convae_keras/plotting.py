@@ -132,12 +132,13 @@ def _name_ends(axis, gap=0.065):
     """Writes each line's label beside its end, moved apart where they would touch."""
     axis.autoscale_view()  # matplotlib would do it only as it draws
     to_axes = axis.transData + axis.transAxes.inverted()
-    ends = [line.get_xydata()[np.isfinite(line.get_ydata())][-1] for line in axis.lines]
+    lines = [line for line in axis.lines if np.isfinite(line.get_ydata()).any()]
+    ends = [line.get_xydata()[np.isfinite(line.get_ydata())][-1] for line in lines]
     heights = [float(to_axes.transform(end)[1]) for end in ends]
     at = -np.inf
     for i in np.argsort(heights):
         at = heights[i] = max(heights[i], at + gap)
-    for line, end, height in zip(axis.lines, ends, heights, strict=True):
+    for line, end, height in zip(lines, ends, heights, strict=True):
         color = line.get_color()
         pointer = {"arrowstyle": "-", "color": color, "linewidth": 0.5}
         options = {"textcoords": axis.transAxes, "arrowprops": pointer, "color": color}

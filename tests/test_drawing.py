@@ -4,7 +4,12 @@ import keras
 import pytest
 from matplotlib.figure import Figure
 
-from convae_keras import block_autoencoder, conv_autoencoder, conv_codec
+from convae_keras import (
+    block_autoencoder,
+    conv_autoencoder,
+    conv_codec,
+    load_pretrained,
+)
 from convae_keras.drawing import draw_network
 from convae_keras.generation import variational_autoencoder
 from convae_keras.restorers import restorer
@@ -78,6 +83,11 @@ def test_a_code_that_is_reshaped_is_drawn_as_maps():
 def test_an_open_size_must_be_given():
     with pytest.raises(ValueError, match="`input_shape` must be given.*None"):
         draw_network(restorer((None, None, 1), filters=(4, 8)))
+
+
+def test_a_model_of_two_inputs_is_not_drawn():
+    with pytest.raises(ValueError, match="`model` must have one input. Received: 2"):
+        draw_network(load_pretrained("generator"))
 
 
 def test_an_encoder_of_any_size_is_not_drawn():

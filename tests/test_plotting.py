@@ -133,6 +133,12 @@ def test_many_lines_are_named_at_their_ends_apart_from_each_other():
     assert np.diff(heights).min() > 0.06 and heights[-1] <= 1
 
 
+def test_a_line_without_a_number_has_no_end_to_be_named_at():
+    lines = {str(i): [1.0, 2.0] for i in range(5)} | {"none": [np.nan, np.nan]}
+    (axis,) = curves(lines, "x", "y").axes
+    assert [text.get_text() for text in axis.texts] == [*"01234"]
+
+
 def test_ticks_are_plain_numbers():
     figure = curves({"loss": [0.02, 0.006]}, "epoch", "y", yscale="log")
     figure.draw_without_rendering()
