@@ -6,11 +6,10 @@ from pathlib import Path
 
 from PIL import Image
 
-from convae_cli.checks import is_pretrained, require
+from convae_cli.checks import is_pretrained, pretrained_names, require
 from convae_keras import load_pretrained, load_run, validation
 from convae_keras.compression import Codec
 from convae_keras.files.workers import alone, connected
-from convae_keras.pretrained import pretrained_names
 from convae_keras.saving import load_model
 
 
