@@ -38,6 +38,8 @@ SHOW = """async text => {
   notebook.activeCellIndex = index;
   await notebook.scrollToItem(index, "center");
 }"""
+# The kernels of the whole course would fill the memory.
+SHUT_DOWN = "jupyterapp.shell.currentWidget.sessionContext.shutdown()"
 WIDE = {"width": 1400, "height": 1000}
 
 
@@ -90,7 +92,8 @@ def _run_all(open_page, lab, name):
 def test_a_notebook_runs(open_page, lab, name):
     if not COURSE and name != "01_training.ipynb":
         pytest.skip("`make browser-course` runs it")
-    _run_all(open_page, lab, name)
+    page = _run_all(open_page, lab, name)
+    page.evaluate(SHUT_DOWN)
 
 
 def test_the_playground_is_drawn_on(open_page, lab, draw):
