@@ -174,13 +174,15 @@ clean:  ## remove the environments and the caches; runs/ stays
 
 .venv-oldest/$(STAMP): ALSO = $(OLDEST)
 .venv-torch/$(STAMP): ALSO = torch==2.13.0
+# Where .venv is a link, `venv --clear` would empty the folder that it points at.
 .venv/$(STAMP) .venv-oldest/$(STAMP) .venv-torch/$(STAMP): requirements.txt pyproject.toml
 	@"$(PYTHON)" -c "$(SUITABLE)" 2>/dev/null || { \
 		echo "This needs Python 3.11, 3.12 or 3.13 with venv (on Debian: python3-venv)." >&2; \
 		echo "Tried: $(or $(PYTHON),$(PYTHONS)). Name another: make PYTHON=/path/to/python3.12" >&2; \
 		exit 1; }
 	@echo "Making $(@D) with $$("$(PYTHON)" --version), once: a few minutes."
-	"$(PYTHON)" -m venv --clear $(@D)
+	rm -rf $(@D)
+	"$(PYTHON)" -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements.txt $(ALSO)
 	@touch "$@"
 
@@ -189,7 +191,8 @@ clean:  ## remove the environments and the caches; runs/ stays
 # docstrings: what the module needs comes from .venv, after these packages.
 PACKAGES = import sysconfig; print(sysconfig.get_path("purelib"))
 .venv-tools/$(STAMP): .venv/$(STAMP) requirements-tools.txt
-	.venv/bin/python -m venv --clear $(@D)
+	rm -rf $(@D)
+	.venv/bin/python -m venv $(@D)
 	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r requirements-tools.txt
 	.venv/bin/python -c '$(PACKAGES)' > "$$($(@D)/bin/python -c '$(PACKAGES)')/course.pth"
 	@touch "$@"
