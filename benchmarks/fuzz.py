@@ -11,7 +11,7 @@ program and no pickle, open no connection, and leave other files as they are. Wh
 wrong is reported, and kept in the folder `fuzz`; input number N of a seed is always the
 same. A reader that takes a minute is ended. `all` gives each reader so many files, a
 seed for 10,000, and adds them to results/sweeps/fuzz.json; the same command goes on
-where it was stopped.
+where it was stopped. Of a reader that is ended the whole piece counts as not done.
 """
 
 import contextlib
@@ -489,25 +489,36 @@ def fuzz(name, count, seed=0, kept=None, show=print):
 
 
 def run_all(count):
-    """Gives each reader so many files, in pieces that are skipped if they are done."""
+    """Gives each reader so many files, in pieces that are skipped if they are done.
+
+    Returns:
+        list of the names of readers that were ended, and given nothing more.
+    """
+    ended = []
     for seed, name in itertools.product(range(-(-int(count) // PIECE)), READERS):
         found = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
         total = found.get(name, {})
-        if seed < total.get("inputs", 0) // PIECE:
+        if name in ended or seed < total.get("inputs", 0) // PIECE:
             continue
         command = [sys.executable, __file__, name, str(PIECE), str(seed)]
         printed = subprocess.run(command, stdout=subprocess.PIPE, text=True).stdout
         print(printed, end="", flush=True)
-        summary = json.loads(printed.splitlines()[-1])
+        *_, last = ["", *printed.splitlines()]
+        if not last.startswith("{"):
+            ended.append(name)
+            print(f"{name}, seed {seed}: ended by the input in fuzz/{name}-last")
+            continue
+        summary = json.loads(last)
         for key in ("inputs", "refused", "faults", "seconds"):
             total[key] = total.get(key, 0) + summary[key]
         total["peak MB"] = max(total.get("peak MB", 0), summary["peak MB"])
         RESULTS.write_text(json.dumps(found | {name: total}, indent=2) + "\n")
+    return ended
 
 
 def main(name, count, seed=0):
     if name == "all":
-        return run_all(count)
+        return bool(run_all(count))
     start = time.perf_counter()
     faulthandler.enable()
     faults, refused = fuzz(name, int(count), int(seed), kept=Path("fuzz"))

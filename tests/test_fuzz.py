@@ -1,14 +1,16 @@
 """Every reader of files, given some of the broken files of benchmarks/fuzz.py."""
 
+import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
-from fuzz import READERS, fuzz  # noqa: E402
+from fuzz import READERS, fuzz, run_all  # noqa: E402
 
 pytestmark = pytest.mark.static
 
@@ -44,3 +46,26 @@ def test_code_that_runs_is_noticed(monkeypatch):
     said = []
     assert fuzz("careless", 1, show=said.append) == (1, 0)
     assert "code has run: " in said[0] and "Path.touch" in said[0]
+
+
+def test_a_reader_that_is_ended_counts_as_not_done(monkeypatch, tmp_path, capsys):
+    """The others go on, and the same command tries it again."""
+    asked, hangs = [], "cae"
+
+    def run(command, **_):
+        name, count, seed = command[2:]
+        asked.append((name, seed))
+        summary = {"inputs": int(count), "refused": 1, "faults": 0, "seconds": 2}
+        line = json.dumps(summary | {"peak MB": 3})
+        return SimpleNamespace(stdout="" if name == hangs else f"{line}\n")
+
+    monkeypatch.setattr("fuzz.subprocess.run", run)
+    monkeypatch.setattr("fuzz.RESULTS", tmp_path / "fuzz.json")
+    assert run_all(20_000) == ["cae"]
+    assert asked.count(("cae", "0")) == 1 and ("cae", "1") not in asked
+    assert "fuzz/cae-last" in capsys.readouterr().out
+    found = json.loads((tmp_path / "fuzz.json").read_text())
+    assert "cae" not in found and found["npy"]["inputs"] == 20_000
+    hangs = None
+    asked.clear()
+    assert run_all(20_000) == [] and asked == [("cae", "0"), ("cae", "1")]
