@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from processes import RESULTS, conditions, record, watch
+from processes import RESULTS, conditions, record_rows, watch
 
 CODEC = RESULTS.parent / "runs" / "codec_photographs.keras"
 NOISE = 25  # of 255
@@ -86,6 +86,7 @@ def main():
     turns = {n: [] for n in TOOLS if any(text in n for text in arguments.only)}
     if not turns:
         parser.error(f"--only matches none of {[*TOOLS]}")
+    kept = TOOLS.keys() - turns.keys()
     sides = {name: both_sides(name, arguments.side) for name in turns}
     with tempfile.TemporaryDirectory() as place:
         for side in {side for pair in sides.values() for side in pair}:
@@ -99,9 +100,9 @@ def main():
                     continue
                 turns[name].append(pair)
     report = {name: summary(pairs, sides[name]) for name, pairs in turns.items()}
-    entry = {"rounds": arguments.rounds, **conditions(), "tools": report}
-    record(arguments.out, {"files": entry})
     print(table(report))
+    entry = {"rounds": arguments.rounds, **conditions()}
+    record_rows(arguments.out, "files", entry, "tools", report, kept)
     return 0
 
 

@@ -121,7 +121,38 @@ def conditions():
 
 def record(path, entries):
     """Writes entries into a file of results, beside those of other benchmarks."""
-    from convae_keras.saving import read_json, write_json
+    from convae_keras.saving import write_json
 
-    before = read_json(path) if Path(path).exists() else {}
-    write_json(path, {**before, **entries})
+    write_json(path, {**recorded(path), **entries})
+
+
+def recorded(path):
+    """The entries of a file of results, a dict; empty if there is no such file."""
+    from convae_keras.saving import read_json
+
+    return read_json(path) if Path(path).exists() else {}
+
+
+def record_rows(path, name, entry, key, rows, kept):
+    """Writes an entry with rows, some of which were not measured this time.
+
+    Args:
+        path: path of a file of results.
+        name: str, of the entry; None for one whose keys are beside other entries.
+        entry: dict, the conditions under which all of its rows were measured.
+        key: str, under which the entry has its rows.
+        rows: dict of what was measured.
+        kept: collection of names of rows that stay, if they are in the file.
+
+    Raises:
+        SystemExit: if such rows were measured under other conditions.
+    """
+    before = recorded(path) if name is None else recorded(path).get(name, {})
+    old = {n: row for n, row in before.get(key, {}).items() if n in kept or n in rows}
+    stay = [each for each in old if each not in rows]
+    changed = [each for each, value in entry.items() if before.get(each) != value]
+    if stay and changed:
+        message = f"Nothing was recorded: {stay} were measured with other {changed}."
+        sys.exit(f"{message} Measure all, or write to another file (--out).")
+    entry = {**entry, key: {**old, **rows}}  # in the order they had
+    record(path, entry if name is None else {name: entry})

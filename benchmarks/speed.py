@@ -15,7 +15,7 @@ import sys
 
 import numpy as np
 from networks import BATCH_SIZE, NETWORKS
-from processes import RESULTS, conditions, record, watch
+from processes import RESULTS, conditions, record_rows, watch
 
 SIZES = {1: 300, 128: 20_000, 1000: 20_000}  # images to reconstruct, by batch size
 
@@ -34,6 +34,7 @@ def main():
     turns = {n: [] for n in NETWORKS if any(text in n for text in arguments.only)}
     if not turns:
         parser.error(f"--only matches none of {[*NETWORKS]}")
+    kept = NETWORKS.keys() - turns.keys()
     for _ in range(arguments.rounds):
         for name in [*turns]:
             turn = run(name, arguments)
@@ -46,9 +47,9 @@ def main():
             print(f"{name:24s} {speeds} images/s", flush=True)
     report = {name: summary(found) for name, found in turns.items()}
     sizes = {key: vars(arguments)[key] for key in ("rounds", "epochs", "images")}
-    found = {"batch_size": BATCH_SIZE, **conditions(), "networks": report}
-    record(arguments.out, {**sizes, **found})
     print(table(report))
+    entry = {**sizes, "batch_size": BATCH_SIZE, **conditions()}
+    record_rows(arguments.out, None, entry, "networks", report, kept)
     return 0
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from networks import BATCH_SIZE, NETWORKS
-from processes import RESULTS, conditions, record, watch
+from processes import RESULTS, conditions, record_rows, watch
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,10 @@ def main():
         return work(*arguments.worker, arguments)
     report = {name: compare(name, arguments) for name in arguments.only}
     report = {name: row for name, row in report.items() if row}
-    entry = {"batch_size_printed": BATCH_SIZE, **conditions(), "recipes": report}
-    record(arguments.out, {"time_to_loss": entry})
     print(table(report))
+    entry = {"batch_size_printed": BATCH_SIZE, **conditions()}
+    kept = RECIPES.keys() - {*arguments.only}
+    record_rows(arguments.out, "time_to_loss", entry, "recipes", report, kept)
     return 0
 
 

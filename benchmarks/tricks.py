@@ -21,7 +21,7 @@ import tensorflow as tf
 from ceilings import training_step
 from networks import BATCH_SIZE
 from pieces import PIECES, forward_and_backward
-from processes import RESULTS, alternate, conditions, record, watch
+from processes import RESULTS, alternate, conditions, record_rows, watch
 
 from convae_keras import conv_autoencoder, load_images, make_pipeline
 from convae_keras.pipelines import to_float
@@ -156,11 +156,10 @@ def main():
     for part in arguments.only:
         rows = threads(rounds) if part == "threads" else alone(part, rounds)
         report[part] = {k: [round(ms, 3) for ms in v] for k, v in rows.items()}
-    record(
-        arguments.out,
-        {"tricks": {"batch_size": BATCH_SIZE, **conditions(), "parts": report}},
-    )
     print(table(report))
+    entry = {"batch_size": BATCH_SIZE, **conditions()}
+    kept = {*parts} - {*arguments.only}
+    record_rows(arguments.out, "tricks", entry, "parts", report, kept)
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import sys
 from types import SimpleNamespace
 
 import pytest
-from processes import alternate, megabytes, record, watch
+from processes import alternate, megabytes, record, record_rows, watch
 
 pytestmark = pytest.mark.static
 
@@ -48,3 +48,27 @@ def test_results_stay_beside_one_another(tmp_path):
     record(path, {"a": 1, "b": 1})
     record(path, {"b": 2})
     assert json.loads(path.read_text("utf-8")) == {"a": 1, "b": 2}
+
+
+@pytest.mark.parametrize("name", ["tools", None])
+def test_rows_stay_that_were_not_measured(name, tmp_path):
+    path, place = tmp_path / "results.json", (lambda x: x if name is None else x[name])
+    record(path, {"other": 1})
+    first, again = {"a": 1, "b": 1, "gone": 1}, {"a": 2, "new": 2}
+    record_rows(path, name, {"cores": 2}, "rows", first, [])
+    record_rows(path, name, {"cores": 2}, "rows", again, ["b", "none"])
+    found = json.loads(path.read_text("utf-8"))
+    assert found["other"] == 1 and place(found)["cores"] == 2
+    assert list(place(found)["rows"].items()) == [("a", 2), ("b", 1), ("new", 2)]
+
+
+def test_rows_of_other_conditions_do_not_stay(tmp_path):
+    path = tmp_path / "results.json"
+    record_rows(path, "tools", {"cores": 2}, "rows", {"a": 1, "b": 1}, [])
+    before = path.read_text("utf-8")
+    with pytest.raises(SystemExit, match="'b'.* other .'cores'"):
+        record_rows(path, "tools", {"cores": 4}, "rows", {"a": 2}, ["b"])
+    assert path.read_text("utf-8") == before
+    record_rows(path, "tools", {"cores": 4}, "rows", {"a": 2}, [])
+    expected = {"tools": {"cores": 4, "rows": {"a": 2}}}
+    assert json.loads(path.read_text("utf-8")) == expected
