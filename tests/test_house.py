@@ -108,6 +108,29 @@ def test_tests_and_scripts_import_what_is_declared():
     assert {*re.findall(name, tools, flags=re.M)} - found == {*run.split()}
 
 
+def test_notes_of_dependencies_name_the_modules_that_import_them():
+    """Where a note names modules at all."""
+    needed = _read("pyproject.toml").partition("[project.optional-dependencies]")[0]
+    notes = re.findall(r'^ +"([\w-]+)>=.*?# *(.*(?:\n +#.*)*)', needed, re.M)
+    named = {name: re.findall(r"[\w/]+(?:\.py|/)", note) for name, note in notes}
+    packages, missing = packages_distributions(), []
+    for path in ROOT.glob("convae_keras/**/*.py"):
+        module = path.relative_to(ROOT / "convae_keras").as_posix()
+        nodes = [*ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
+        found = [n.module for n in nodes if isinstance(n, ast.ImportFrom)]
+        found += [x.name for n in nodes if isinstance(n, ast.Import) for x in n.names]
+        for package in {name.partition(".")[0] for name in found}:
+            for name in packages.get(package, []):
+                places = named.get(name.lower())
+                if places and not any(_is_in(module, place) for place in places):
+                    missing.append(f"{name}: {module}")
+    assert len(notes) > 10 and missing == []
+
+
+def _is_in(module, place):
+    return module.startswith(place) if place.endswith("/") else module == place
+
+
 def test_colab_keeps_the_versions_that_it_has():
     """A dependency that needs a newer NumPy has pip replace it, and TensorFlow too."""
     project = tomllib.loads(_read("pyproject.toml"))["project"]
