@@ -65,8 +65,8 @@ def finished_run(name):
     """Loads a model of the course that takes long to train.
 
     It was trained by `make course-runs` with seed 0; its weights are rounded to
-    float16 values. In a clone the file is in `results/runs`; elsewhere it is
-    downloaded once, and its hash is verified.
+    float16 values. In a clone the file is in `results/runs`; elsewhere that of the
+    installed release is downloaded once, and its hash is verified.
 
     Args:
         name: str, such as `"denoiser"`.
@@ -91,11 +91,14 @@ def _result(name, sha256=None):
     for folder in FOLDERS:
         if (folder / name).exists():
             return folder / name
-    # The address is that of `[project.urls]` in pyproject.toml.
-    urls = metadata("convae-keras").get_all("Project-URL")
+    # The address is that of `[project.urls]` in pyproject.toml. Each release has its
+    # own tag, and so a folder of its own for what it has downloaded.
+    package = metadata("convae-keras")
+    urls = package.get_all("Project-URL")
     repository = dict(url.split(", ") for url in urls)["Repository"]
-    options = {"file_hash": sha256, "cache_subdir": "convae-keras"}
-    url = f"{repository}/raw/main/results/{name}"
+    tag = f"v{package['Version']}"
+    options = {"file_hash": sha256, "cache_subdir": f"convae-keras/{tag}"}
+    url = f"{repository}/raw/{tag}/results/{name}"
     return keras.utils.get_file(Path(name).name, url, **options)
 
 
@@ -177,7 +180,9 @@ def deviation(values):
 
 
 def recorded_results(name):
-    """Reads recorded results, which are downloaded where there is no clone.
+    """Reads recorded results.
+
+    Where there is no clone, those of the installed release are downloaded once.
 
     Args:
         name: str, such as `"training"`.

@@ -99,21 +99,26 @@ def test_finished_run_of_a_clone(stored):
 def no_clone(tmp_path, monkeypatch):
     """Results are fetched from the repository that the package's metadata name.
 
-    It is a folder here. Returns what was asked for: names, addresses and hashes.
+    It is a folder here, of release 1.2. Returns what was asked for: names, addresses
+    and hashes.
     """
     asked, about = [], Message()
+    about["Version"] = "1.2"
     about["Project-URL"] = "Documentation, https://example.org/docs"
     about["Project-URL"] = "Repository, https://example.org/mine"
     monkeypatch.setattr(ledger, "metadata", {"convae-keras": about}.__getitem__)
     monkeypatch.setattr(ledger, "FOLDERS", ())
-    start = "https://example.org/mine/raw/main/results/"
 
-    def get_file(name, address, **options):
-        asked.append((name, address, options["file_hash"]))
-        path = tmp_path / address.removeprefix(start)
-        if not path.exists():
-            raise Exception("URL fetch failure")  # as Keras does
-        return str(path)
+    def get_file(name, address, file_hash, cache_subdir):
+        asked.append((name, address, file_hash))
+        kept = tmp_path / "cache" / cache_subdir / name
+        if not kept.exists():
+            path = tmp_path / address.partition("/results/")[2]
+            if not path.exists():
+                raise Exception("URL fetch failure")  # as Keras does
+            kept.parent.mkdir(parents=True, exist_ok=True)
+            kept.write_bytes(path.read_bytes())
+        return str(kept)
 
     monkeypatch.setattr(ledger.keras.utils, "get_file", get_file)
     return asked
@@ -123,7 +128,7 @@ def test_finished_run_without_a_clone(stored, request):
     expected = fingerprint(finished_run("tiny")[0])
     asked = request.getfixturevalue("no_clone")
     assert fingerprint(finished_run("tiny")[0]) == expected
-    address = "https://example.org/mine/raw/main/results/runs/tiny.keras"
+    address = "https://example.org/mine/raw/v1.2/results/runs/tiny.keras"
     assert asked == [("tiny.keras", address, stored[1])]
 
 
@@ -233,9 +238,18 @@ def test_beside_full_run(digits, recorded):
 
 def test_beside_full_run_without_a_clone(digits, recorded, no_clone, capsys):
     assert _beside_full_run(digits)[1] == "parameters 7 7"
-    assert no_clone[0][1] == "https://example.org/mine/raw/main/results/training.json"
+    assert no_clone[0][1] == "https://example.org/mine/raw/v1.2/results/training.json"
     assert _beside_full_run(digits, "unknown")[1] == "parameters 7 –"
     assert "not shown: URL fetch failure" in capsys.readouterr().out
+
+
+def test_each_release_downloads_its_own_results(recorded, no_clone, tmp_path):
+    for result in ({"mean": 1}, {"mean": 2}):
+        write_json(tmp_path / "training.json", result)
+        assert recorded_results("training") == {"mean": 1}
+    ledger.metadata("convae-keras").replace_header("Version", "1.3")
+    assert recorded_results("training") == {"mean": 2}
+    assert no_clone[-1][1] == "https://example.org/mine/raw/v1.3/results/training.json"
 
 
 def test_recorded_results(recorded, capsys):
