@@ -2,6 +2,7 @@
 
 import functools
 import io
+import itertools
 import struct
 
 import numpy as np
@@ -13,6 +14,10 @@ from convae_keras.data import image_files
 # High enough that compression does not undo a restoration.
 QUALITY = 95
 
+# Where colors are hidden: pixels on each side of what is filled at once, and of the
+# margin around it, wider than what a restored pixel depends on (`tiling.MARGIN`).
+BLOCK, MARGIN = 1024, 64
+
 # EXIF tags of the size of the image, in its two directories; and of how the pixels
 # were stored: bits, compression, photometric interpretation, strips, thumbnail.
 SIZES = {ExifTags.IFD.Exif: (40962, 40963), None: (256, 257)}
@@ -23,7 +28,8 @@ def read_picture(path, white=None, background=None):
     """Reads an image file, to be changed and written again.
 
     What is hidden under fully transparent pixels is replaced by the nearest colors
-    that can be seen, or else it would show at the edges of what comes out.
+    that can be seen, or else it would show at the edges of what comes out. Farther
+    than 64 pixels from all of these it may be any of the colors that can be seen.
 
     Args:
         path: `Path`.
@@ -45,15 +51,34 @@ def read_picture(path, white=None, background=None):
     alpha = None
     if image.has_transparency_data:
         image = image.convert("LA" if image.mode in ("L", "LA") else "RGBA")
-        alpha, image = image.getchannel("A"), image.convert(image.mode[:-1])
-    image = image.convert("RGB").convert("L" if info.is_gray else "RGB")
+        alpha = image.getchannel("A")
+    image = image.convert("RGB")
+    image = image.convert("L") if info.is_gray else image
     pixels = np.atleast_3d(np.asarray(image))
-    if alpha is not None:
-        hidden = np.asarray(alpha) == 0
-        if hidden.any() and not hidden.all():
-            options = {"return_distances": False, "return_indices": True}
-            pixels = pixels[tuple(distance_transform_edt(hidden, **options))]
+    if alpha is not None and alpha.getbbox():  # something can be seen
+        pixels = pixels.copy()
+        _replace_hidden(pixels, np.asarray(alpha))
     return pixels, alpha, kept, highest
+
+
+def _replace_hidden(pixels, alpha):
+    """Changes pixels in place, block by block: the memory is that of one block."""
+    height, width = alpha.shape
+    most_opaque = pixels[np.unravel_index(alpha.argmax(), alpha.shape)]
+    corners = itertools.product(range(0, height, BLOCK), range(0, width, BLOCK))
+    for top, left in corners:
+        up, back = min(top, MARGIN), min(left, MARGIN)
+        rows = slice(top - up, top + BLOCK + MARGIN)
+        columns = slice(left - back, left + BLOCK + MARGIN)
+        block = pixels[top : top + BLOCK, left : left + BLOCK]
+        hidden = alpha[rows, columns] == 0
+        if hidden.all():
+            block[...] = most_opaque
+        elif hidden.any():
+            options = {"return_distances": False, "return_indices": True}
+            nearest = tuple(distance_transform_edt(hidden, **options))
+            filled = pixels[rows, columns][nearest]
+            block[...] = filled[up:, back:][:BLOCK, :BLOCK]
 
 
 def _metadata(image):

@@ -5,7 +5,10 @@ import io
 import numpy as np
 import pytest
 from PIL import ExifTags, Image, ImageCms, JpegImagePlugin
+from scipy.ndimage import distance_transform_edt
 
+from convae_keras import tiling
+from convae_keras.files import pictures
 from convae_keras.files.pictures import picture_bytes, read_picture
 
 pytestmark = pytest.mark.static
@@ -211,6 +214,39 @@ def test_hidden_colors_do_not_matter(hidden, tmp_path):
     np.testing.assert_array_equal(np.asarray(found), alpha)
     assert (pixels[:, :8] == (200, 40, 40)).all()
     assert (pixels[:, 8:] == (10, 20, 30)).all()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_hidden_colors_are_replaced_block_by_block(channels, tmp_path, monkeypatch):
+    """As in one piece, where what is seen is no farther away than the margin."""
+    monkeypatch.setattr(pictures, "BLOCK", 16)
+    monkeypatch.setattr(pictures, "MARGIN", 6)
+    random = np.random.default_rng(0)
+    colors = random.integers(0, 256, (50, 70, channels), "uint8")
+    alpha = random.choice(np.array([0, 9], "uint8"), (50, 70), p=[0.98, 0.02])
+    alpha[:, 35:] = 0
+    Image.fromarray(np.dstack([colors, alpha]).squeeze()).save(tmp_path / "a.png")
+    pixels = read_picture(tmp_path / "a.png")[0]
+    distance, nearest = distance_transform_edt(alpha == 0, return_indices=True)
+    near = distance <= 6
+    assert 0.1 < near.mean() < 0.9
+    np.testing.assert_array_equal(pixels[near], colors[tuple(nearest)][near])
+    seen = {tuple(color) for color in colors[alpha > 0]}
+    assert {tuple(color) for color in pixels.reshape(-1, channels)} <= seen
+
+
+def test_what_is_seen_is_farther_away_than_the_margin(tmp_path):
+    """No hidden color stays, however large the picture is."""
+    side = 2 * pictures.BLOCK + 10
+    image = Image.new("RGBA", (side, 3), (200, 0, 0, 0))
+    image.putpixel((side - 1, 1), (10, 20, 30, 1))
+    for turned in (image, image.transpose(Image.Transpose.ROTATE_90)):
+        turned.save(tmp_path / "a.png")
+        assert (read_picture(tmp_path / "a.png")[0] == (10, 20, 30)).all()
+
+
+def test_the_margin_is_wider_than_what_a_restored_pixel_depends_on():
+    assert pictures.MARGIN > tiling.MARGIN
 
 
 def test_an_image_of_which_nothing_is_seen(tmp_path):
