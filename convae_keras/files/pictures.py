@@ -6,7 +6,7 @@ import itertools
 import struct
 
 import numpy as np
-from PIL import ExifTags, Image, ImageColor, JpegImagePlugin
+from PIL import ExifTags, Image, ImageColor, ImageOps, JpegImagePlugin
 from scipy.ndimage import distance_transform_edt
 
 from convae_keras.data import image_files
@@ -22,6 +22,9 @@ BLOCK, MARGIN = 1024, 64
 # were stored: bits, compression, photometric interpretation, strips, thumbnail.
 SIZES = {ExifTags.IFD.Exif: (40962, 40963), None: (256, 257)}
 STORAGE = (258, 259, 262, 273, 277, 278, 279, 284, 513, 514)
+
+# Formats in which Pillow writes EXIF data. Pictures in others are turned upright.
+WITH_EXIF = ("AVIF", "JPEG", "MPO", "PNG", "TIFF", "WEBP")
 
 
 def read_picture(path, white=None, background=None):
@@ -162,6 +165,10 @@ def picture_bytes(pixels, suffix, alpha=None, kept=None, background=None):
 def _save(image, format, kept):
     if format == "WEBP" and image.mode in ("L", "LA"):  # it has no grayscale
         image = image.convert("RGB" if image.mode == "L" else "RGBA")
+    if "exif" in kept and format not in WITH_EXIF:
+        turned = kept["exif"].get(image_files.ORIENTATION, 1)
+        image.getexif()[image_files.ORIENTATION] = turned
+        ImageOps.exif_transpose(image, in_place=True)
     options = {"dpi": kept["dpi"]} if "dpi" in kept else {}
     # The profile's color space: that of a CMYK file does not fit what comes out.
     profile = kept.get("icc_profile", b"")

@@ -33,9 +33,9 @@ def apply(
     File names and formats are kept, as are transparency, resolution, color profiles
     that fit, and EXIF data, with the new size and without the old thumbnail. JPEG
     and WebP are written at quality 95 or the file's own, if that is higher. The
-    orientation stays in the EXIF data, except for TIFF files, which are written
-    upright. More than 8 bits a channel are reduced to 8. Of an animation the first
-    picture is restored.
+    orientation stays in the EXIF data; files of formats without those, and what was
+    read from TIFF files, are upright. More than 8 bits a channel are reduced to 8. Of
+    an animation the first picture is restored.
 
     Files are written atomically. A file that exists in a destination folder is no
     mistake if it is what would be written: the same call goes on where it was

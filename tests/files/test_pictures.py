@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from PIL import ExifTags, Image, ImageCms, JpegImagePlugin
+from PIL import ExifTags, Image, ImageCms, ImageOps, JpegImagePlugin
 from scipy.ndimage import distance_transform_edt
 
 from convae_keras import tiling
@@ -149,6 +149,20 @@ def test_exif_in_a_tiff_says_nothing_wrong_of_its_pixels(tmp_path):
     expected = RANDOM.repeat(2, axis=0).repeat(2, axis=1)
     # Pillow has turned it, as its orientation says.
     np.testing.assert_array_equal(np.asarray(found), np.rot90(expected, -1))
+
+
+@pytest.mark.parametrize("suffix", [".bmp", ".gif", ".jp2", ".tga"])
+@pytest.mark.parametrize("source", [".jpg", ".png", ".tif"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_format_without_exif_is_upright(orientation, source, suffix, tmp_path):
+    """Or else a phone's picture would lie on its side."""
+    pixels, exif = np.zeros((24, 40, 3), "uint8"), Image.Exif()
+    pixels[:12], pixels[:, :20], pixels[:6, :6] = 220, 100, 255
+    exif[ExifTags.Base.Orientation] = orientation
+    path = tmp_path / f"a{source}"
+    found = again(Image.fromarray(pixels), path, suffix, exif=exif)
+    expected = np.asarray(ImageOps.exif_transpose(opened(path)), int)
+    assert np.abs(np.asarray(found.convert("RGB")) - expected).mean() < 6
 
 
 # --- JPEG and WebP -----------------------------------------------------------
