@@ -111,7 +111,9 @@ def evaluate(arguments):
     with named(path):
         corrupt = from_config(settings.get("corruption"))
     task = tasks.task_of(settings, autoencoder)
-    cut = task.restores and task.undoes is not None
+    # As in training: a codec of one size has learned from images that were resized.
+    any_size = None in autoencoder.input_shape[1:]
+    cut = task.restores and (any_size or task.undoes is not None)
     images = data.load(arguments, cut, getattr(corrupt, "factor", 1))
     print(images)
     has_inputs = images.inputs_test is not None

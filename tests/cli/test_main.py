@@ -25,7 +25,7 @@ from convae_keras.data import sources as data
 from convae_keras.generation import flow
 from convae_keras.metrics import bce_floor
 from convae_keras.pipelines import to_float
-from convae_keras.runs import load_run
+from convae_keras.runs import load_run, save_model
 from convae_keras.saving import read_json
 
 pytestmark = pytest.mark.slow
@@ -333,6 +333,16 @@ def test_a_codec_for_photographs(photos, monkeypatch, capsys):
     assert seen == [((None, None, None, 3), (40, 40, 3), 8.0)]
     assert main("train --task compress --data mnist5k".split()) == 130
     assert seen[1] == ((None, 28, 28, 1), (28, 28, 1), 50.0)
+
+
+@pytest.mark.static
+@pytest.mark.filterwarnings("ignore:.*is nearly black")
+def test_a_codec_for_photographs_is_evaluated_on_patches(photos, photo_codec, capsys):
+    """As it was in training."""
+    save_model(Path(), photo_codec)
+    assert main("evaluate . --data photos --json".split()) == 0
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert "4 test images of 72 x 72 x 3" in summary["data"]
 
 
 @pytest.mark.static
