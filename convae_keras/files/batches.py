@@ -9,6 +9,7 @@ from PIL import ImageOps
 from tqdm import tqdm
 
 from convae_keras.compression.bitstream import check_size
+from convae_keras.compression.container import MAX_PIXELS
 from convae_keras.data import image_files
 from convae_keras.data.image_files import FITS, SkippedFiles, in_threads, read_image
 from convae_keras.files.workers import alone
@@ -145,6 +146,8 @@ def read_fitting(path, shape, lossless, **decoding):
         fits = height in (None, image.height) and width in (None, image.width)
         size, expected = format_shape(image.size), format_shape((width, height))
         require(fits, f"{size}, not {expected} (width x height)")
+        fits = image.width * image.height <= MAX_PIXELS
+        require(fits, f"more than the {MAX_PIXELS:,} pixels that a .cae file takes")
         exact_modes = ("RGB", "P", "1", "L") if mode == "RGB" else (mode, "1", "L")
         exact = image.mode in exact_modes and not image.has_transparency_data
         if lossless:

@@ -12,6 +12,7 @@ from skimage.io import imsave
 
 from convae_cli.main import main
 from convae_keras import load_pretrained
+from convae_keras.compression import container
 from convae_keras.compression.bitstream import fit_tables, pack
 from convae_keras.compression.container import Block, InvalidFile, write_container
 from convae_keras.compression.models import conv_codec
@@ -108,6 +109,19 @@ def test_images_of_other_channels_are_skipped(tmp_path):
     with pytest.warns(UserWarning, match="Skipped 1 of 4"):
         count, skipped = compress(codec, folder, tmp_path / "a.cae")
     assert (count, skipped) == (3, {"gray.png": "mode L, not one of 2 channels"})
+
+
+def test_a_picture_of_more_pixels_than_a_file_takes(photo_codec, tmp_path, monkeypatch):
+    """It is skipped before the work: of the others nothing is lost."""
+    for module in (container, batches):
+        monkeypatch.setattr(module, "MAX_PIXELS", 400)
+    (tmp_path / "in").mkdir()
+    for side in (16, 20, 21):
+        Image.new("RGB", (side, side)).save(tmp_path / "in" / f"{side}.png")
+    with pytest.warns(UserWarning, match="Skipped 1 of 3"):
+        count, skipped = compress(photo_codec, tmp_path / "in", tmp_path / "a.cae")
+    assert count == 2 and [*skipped] == ["21.png"]
+    assert "more than the 400 pixels" in skipped["21.png"]
 
 
 def test_many_sizes(photo_codec, tmp_path):
