@@ -174,8 +174,8 @@ def read_patches(
     files, skipped = _find_files(folder, seed)
     parts, highest = {}, []
     decoding |= {"mode": MODES[color or "rgb"]}
-    count = sum(map(len, files.values())) + len(skipped)
-    most = math.ceil(MOST_PATCHES / count)
+    images = sum(map(len, files.values()))
+    count, most = images + len(skipped), math.ceil(MOST_PATCHES / images)
     for split in SPLITS:
         found = []
         for path in files[split]:

@@ -226,6 +226,15 @@ def test_most_patches(tmp_path, monkeypatch):
     assert rows == columns == set(range(0, 40, 4))
 
 
+@pytest.mark.filterwarnings("ignore:Skipped 48 of 60")
+def test_other_files_are_no_images_to_share_the_patches_with(tmp_path, monkeypatch):
+    monkeypatch.setattr(patches, "MOST_PATCHES", 120)
+    fill(tmp_path, [f"{i}.png" for i in range(12)], 40, 40)
+    for i in range(48):  # as labels of objects are, beside each picture
+        (tmp_path / f"{i}.txt").touch()
+    assert sum(map(len, read_patches(tmp_path, 4).values())) == 120
+
+
 # --- pairs -------------------------------------------------------------------
 
 
