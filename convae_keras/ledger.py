@@ -97,7 +97,9 @@ def _result(name, sha256=None):
     urls = package.get_all("Project-URL")
     repository = dict(url.split(", ") for url in urls)["Repository"]
     tag = f"v{package['Version']}"
-    options = {"file_hash": sha256, "cache_subdir": f"convae-keras/{tag}"}
+    # `sweeps/generation.json` is another file than `generation.json`.
+    folder = Path("convae-keras", tag, name).parent
+    options = {"file_hash": sha256, "cache_subdir": str(folder)}
     url = f"{repository}/raw/{tag}/results/{name}"
     return keras.utils.get_file(Path(name).name, url, **options)
 

@@ -252,6 +252,13 @@ def test_each_release_downloads_its_own_results(recorded, no_clone, tmp_path):
     assert no_clone[-1][1] == "https://example.org/mine/raw/v1.3/results/training.json"
 
 
+def test_a_sweep_of_the_same_name_is_another_file(recorded, no_clone, tmp_path):
+    (tmp_path / "sweeps").mkdir()
+    write_json(tmp_path / "sweeps" / "training.json", {"rows": {}})
+    assert "metrics" in recorded_results("training")
+    assert recorded_results("sweeps/training") == {"rows": {}}
+
+
 def test_recorded_results(recorded, capsys):
     assert recorded_results("training")["metrics"]["parameters"]["mean"] == 7
     assert not capsys.readouterr().out
