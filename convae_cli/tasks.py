@@ -66,7 +66,7 @@ def _codec(arguments, images, corrupt):
     from convae_keras import conv_codec
 
     switches = {"image_shape": images.image_shape, "seed": arguments.seed}
-    if are_patches(arguments, images):
+    if are_patches(arguments):
         switches |= PHOTOGRAPHS
         switches["image_shape"] = None, None, images.image_shape[2]
     for name in ("latent_dim", "rate_weight"):
@@ -226,11 +226,12 @@ def _given(task, arguments):
     return {flag: value for flag, value in values.items() if value is not None}
 
 
-def are_patches(arguments, images):
-    """Whether these are patches of photographs."""
+def are_patches(arguments):
+    """Whether the images are patches of photographs."""
     cut = TASKS[arguments.task].restores and arguments.image_size is None
-    given = arguments.patch_size is not None
-    return images.name == "photographs" or given or (cut and is_folder(arguments))
+    # A folder that is called photographs has another name here, that of its path.
+    given = arguments.patch_size is not None or arguments.data == "photographs"
+    return given or (cut and is_folder(arguments))
 
 
 def corruption_of(task, arguments, images):
@@ -268,7 +269,7 @@ def train_options(task, arguments, images):
     Returns:
         dict.
     """
-    patches = are_patches(arguments, images)
+    patches = are_patches(arguments)
     height, width = images.image_shape[:2]
     options = {
         "epochs": defaults.epochs(images, task.restores),
