@@ -552,15 +552,10 @@ def test_a_folder_is_cut_into_patches_to_restore_them(photos, monkeypatch, capsy
         main(["train", *options.split(), "--data", "photos"])
     main(["train", "--task", "denoise", "--image-size", "30", "--data", "photos"])
     main(["train", "--data", "photos"])
-<<<<<<< HEAD
     main(["train", "--task", "denoise", "--no-turn", "--data", "photos"])
     main(["train", "--turn", "--data", "mnist5k"])
-=======
-    main(["train", "--task", "denoise", "--no-augment", "--data", "photos"])
-    main(["train", "--augment", "--data", "mnist5k"])
     shutil.copytree("photos", "photographs")  # no patches for having this name
     main(["train", "--preset", "keras", "--data", "./photographs"])
->>>>>>> 67e0749 (convae train: a folder that is called photographs is not taken for patches)
     monkeypatch.setenv("CONVAE_DATA", "photos")
     main(["train", "--task", "denoise"])
     shapes = [(72, 72, 3), (50, 50, 1), (30, 30, 3), (64, 64, 3), (72, 72, 3)]
