@@ -15,9 +15,6 @@ from convae_keras.validation import as_array, check_finite, check_ints, require
 # Windows that a model is applied to at once.
 BATCH = 512
 
-# The nearest training windows, or codes, that count.
-NEIGHBORS = 5
-
 
 def robust_z_score(values):
     """Counts robust standard deviations from the median of each sequence.
@@ -123,30 +120,39 @@ class WindowScores:
         length: int, steps of a window.
         step: int, from a window to the next.
         centered: bool, whether the mean of each window and channel is taken away.
+        neighbors: int, how many of the nearest training windows count.
         fitted: int, training windows to search, drawn at random.
         seed: int.
 
     Raises:
-        ValueError: for sequences shorter than a window, fewer than five windows, or
-            sizes that are no positive ints. Its methods: for arrays that are not
-            sequences, shorter ones, or other channels.
+        ValueError: for sequences shorter than a window, fewer windows than
+            neighbors, or sizes that are no positive ints. Its methods: for arrays
+            that are not sequences, shorter ones, or other channels.
     """
 
     def __init__(
-        self, x_train, length, step=4, *, centered=False, fitted=20_000, seed=0
+        self,
+        x_train,
+        length,
+        step=4,
+        *,
+        centered=False,
+        neighbors=5,
+        fitted=20_000,
+        seed=0,
     ):
         self.length, self.step, self.centered = length, step, centered
         self.seed, self.channels = seed, _floats(x_train, "x_train").shape[2]
         known = self._cut(x_train, "x_train")
         self.known = known.reshape(-1, known.shape[2] * known.shape[3])
-        self.few = _few(self.known, fitted, seed)
+        self.count, self.few = neighbors, _few(self.known, neighbors, fitted, seed)
 
     # What follows takes sequences, as `check_sequences` does, of the channels that
     # were learned, and returns float `(n, steps)`.
 
     def neighbors(self, x):
-        """Returns the mean distance from the five nearest training windows."""
-        return self._each(x, lambda w: nearest(self.few, w, NEIGHBORS)[1].mean(axis=1))
+        """Returns the mean distance from the nearest training windows."""
+        return self._each(x, lambda w: nearest(self.few, w, self.count)[1].mean(axis=1))
 
     def centers(self, x):
         """Returns the distance from the nearest of the centers (k-means).
@@ -192,13 +198,15 @@ class NetworkScores:
             with an `encoder` to a dense code.
         x_train: the sequences it was trained on, as `check_sequences` takes them.
         step: int, from a window to the next.
+        neighbors: int, how many of the nearest training codes count.
         fitted: int, training codes to search, drawn at random.
         seed: int.
 
     Raises:
         ValueError: for sequences shorter than a window, or of other channels,
-            fewer than five windows, or sizes that are no positive ints. Its methods:
-            for arrays that are not sequences, shorter ones, or other channels.
+            fewer windows than neighbors, or sizes that are no positive ints. Its
+            methods: for arrays that are not sequences, shorter ones, or other
+            channels.
 
     Example:
 
@@ -208,7 +216,9 @@ class NetworkScores:
     (1, 400)
     """
 
-    def __init__(self, autoencoder, x_train, step=4, *, fitted=20_000, seed=0):
+    def __init__(
+        self, autoencoder, x_train, step=4, *, neighbors=5, fitted=20_000, seed=0
+    ):
         encoder = getattr(autoencoder, "encoder", None)
         shape = getattr(autoencoder, "input_shape", ())
         expected = "`autoencoder` must have windows as input, and an `encoder`"
@@ -218,10 +228,12 @@ class NetworkScores:
         self.model, self.step = autoencoder, step
         self.length, self.channels = autoencoder.input_shape[1:]
         codes = self._encode(self._cut(x_train, "x_train"))
-        few = _few(codes, fitted, seed)
+        message = f"`x_train` must have at least 2 windows. Received: {len(codes)}"
+        require(len(codes) > 1, message)
         values, vectors = np.linalg.eigh(np.atleast_2d(np.cov(codes.T)))
         self.whiten = vectors / np.sqrt(np.maximum(values, 1e-6))
-        self.few = few @ self.whiten
+        few = _few(codes @ self.whiten, neighbors, fitted, seed)
+        self.count, self.few = neighbors, few
 
     # What follows takes sequences, as `check_sequences` does, of the model's channels,
     # and returns float `(n, steps)`. uint8 is scaled to [0, 1], as in training.
@@ -237,9 +249,9 @@ class NetworkScores:
         return _floats(x) - overlap_mean(y, np.shape(x)[1], self.step)
 
     def far(self, x):
-        """Returns how far codes are from the five nearest training codes."""
+        """Returns how far codes are from the nearest training codes."""
         codes = self._encode(self._cut(x)) @ self.whiten
-        distances = nearest(self.few, codes, NEIGHBORS)[1]
+        distances = nearest(self.few, codes, self.count)[1]
         return spread(distances.mean(axis=1), x, self.length, self.step)
 
     def surprise(self, x):
@@ -292,9 +304,9 @@ def spread(values, x, length, step):
     return overlap_mean(whole, np.shape(x)[1], step)[..., 0]
 
 
-def _few(known, fitted, seed):
-    check_ints(fitted=fitted)
+def _few(known, neighbors, fitted, seed):
+    check_ints(neighbors=neighbors, fitted=fitted)
     few = np.random.default_rng(seed).permutation(len(known))[:fitted]
-    expected = f"`x_train` must have at least {NEIGHBORS} windows, one a neighbor"
-    require(len(few) >= NEIGHBORS, f"{expected}. Received: {len(few)}")
+    expected = f"`x_train` must have at least {neighbors} windows, one a neighbor"
+    require(len(few) >= neighbors, f"{expected}. Received: {len(few)}")
     return known[few]

@@ -122,8 +122,8 @@ def test_bad_scores():
         NetworkScores(autoencoder, x[:, :20])
     with pytest.raises(ValueError, match=short):
         WindowScores(x[:, :20], 32)
-    with pytest.raises(ValueError, match="at least 5 windows, one a neighbor"):
-        NetworkScores(autoencoder, x, fitted=4)
+    with pytest.raises(ValueError, match="at least 200 windows, one a neighbor"):
+        NetworkScores(autoencoder, x, neighbors=200)
     with pytest.raises(ValueError, match="`fitted` must be a positive int"):
         WindowScores(x, 32, fitted=0)
     with pytest.raises(ValueError, match="`x` must have 1 channels. Received: 2"):
