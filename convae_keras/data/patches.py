@@ -174,8 +174,8 @@ def read_patches(
     files, skipped = _find_files(folder, seed)
     parts, highest = {}, []
     decoding |= {"mode": MODES[color or "rgb"]}
-    images = sum(map(len, files.values()))
-    count, most = images + len(skipped), math.ceil(MOST_PATCHES / images)
+    total = sum(map(len, files.values()))
+    count, most = total + len(skipped), math.ceil(MOST_PATCHES / total)
     for split in SPLITS:
         found = []
         for path in files[split]:

@@ -65,7 +65,7 @@ def read_picture(path, white=None, background=None):
 
 
 def _replace_hidden(pixels, alpha):
-    """Changes pixels in place, block by block: the memory is that of one block."""
+    """Changes pixels in place, block by block, with little memory beside them."""
     height, width = alpha.shape
     most_opaque = pixels[np.unravel_index(alpha.argmax(), alpha.shape)]
     corners = itertools.product(range(0, height, BLOCK), range(0, width, BLOCK))
