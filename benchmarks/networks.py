@@ -7,6 +7,8 @@ libraries are imported by the function that needs them: each network is trained 
 process of its own.
 """
 
+import os
+
 BATCH_SIZE = 128
 
 
@@ -104,8 +106,9 @@ def printed_pytorch():
     return train, predict
 
 
-def ours(preset, loss):
+def ours(preset, loss, backend="tensorflow"):
     """A preset of this package, trained by its `train`."""
+    os.environ["KERAS_BACKEND"] = backend
     from convae_keras import Images, conv_autoencoder, train
 
     autoencoder = conv_autoencoder(preset, seed=0)
@@ -124,4 +127,8 @@ NETWORKS = {
     "ours, Keras preset": lambda: ours("keras", "binary_crossentropy"),
     "ours, PyTorch preset": lambda: ours("pytorch", "mse"),
     "ours, reference": lambda: ours("reference", "binary_crossentropy"),
+    "ours, Keras preset under JAX": lambda: ours("keras", "binary_crossentropy", "jax"),
+    "ours, Keras preset under PyTorch": lambda: ours(
+        "keras", "binary_crossentropy", "torch"
+    ),
 }

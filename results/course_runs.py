@@ -93,11 +93,15 @@ def enlarger(images):
 
 
 def codes(name, latent_dim, epochs, corrupt=None):
-    """Notebooks 05 and 06: an autoencoder whose code serves as features."""
+    """Notebooks 05, 06 and 12: an autoencoder whose code serves as features.
+
+    Where its input was damaged, no notebook needs the decoder.
+    """
 
     def run(images):
         model = conv_autoencoder("reference", seed=0, latent_dim=latent_dim)
-        return _train(name, model, images, epochs, 128, corrupt=corrupt)
+        history = _train(name, model, images, epochs, 128, corrupt=corrupt)[1]
+        return model if corrupt is None else model.encoder, history
 
     return run
 
