@@ -92,16 +92,13 @@ def enlarger(images):
     return _train("enlarger", model, images, 4, 64, corrupt=Downsample(2))
 
 
-def codes(name, latent_dim, epochs, corrupt=None):
-    """Notebooks 05, 06 and 12: an autoencoder whose code serves as features.
-
-    Where its input was damaged, no notebook needs the decoder.
-    """
+def codes(name, latent_dim, epochs, corrupt=None, whole=True):
+    """Notebooks 05 and 06: an autoencoder whose code serves as features."""
 
     def run(images):
         model = conv_autoencoder("reference", seed=0, latent_dim=latent_dim)
         history = _train(name, model, images, epochs, 128, corrupt=corrupt)[1]
-        return model if corrupt is None else model.encoder, history
+        return model if whole else model.encoder, history
 
     return run
 
@@ -157,7 +154,7 @@ COURSE_RUNS = {
     "enlarger": enlarger,
     "denoiser_range": denoiser_range,
     "transfer_plain": codes("transfer_plain", 64, 8),
-    "transfer_affine": codes("transfer_affine", 64, 8, WARP),
+    "transfer_affine": codes("transfer_affine", 64, 8, WARP, whole=False),
     "printed": printed,
     "codec_55": codec(55, 16),
     "codec_8": codec(8, 4, start="codec_55"),

@@ -273,4 +273,4 @@ def test_the_finished_runs_are_as_they_were_trained():
     files = sorted(ROOT.glob("results/runs/*.keras"))
     hashes = {p.stem: hashlib.sha256(p.read_bytes()).hexdigest() for p in files}
     assert hashes == {name: run["sha256"] for name, run in FINISHED["runs"].items()}
-    assert sum(path.stat().st_size for path in files) <= 15e6
+    assert sum(path.stat().st_size for path in files) <= 15 * 2**20
