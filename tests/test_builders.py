@@ -162,7 +162,7 @@ def test_nonsense_is_named(builder, value):
 
 
 @pytest.mark.static
-@settings(max_examples=100)
+@settings(max_examples=300)
 @given(st.sampled_from(ARGUMENTS), st.integers(9, 30))
 def test_what_would_not_fit_in_memory_is_refused(builder, digits):
     """Before it takes any."""

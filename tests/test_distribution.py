@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from importlib.metadata import version
 
 import keras
 import numpy as np
@@ -139,5 +140,11 @@ def test_two_processes_train_as_one_and_survive_a_loss(tmp_path, start):
     assert "epoch   1/3" not in output
     histories = [tmp_path / name / "history.json" for name in ("one", "two")]
     one, two = (json.loads(path.read_text()) for path in histories)
+    # JAX 0.7 computes the training loss a little differently for half a batch; the
+    # weights, and with them the validation loss, are the same.
+    atol = {
+        "loss": 3e-6 if version("jax").startswith("0.7.") else 1e-6,
+        "val_loss": 1e-6,
+    }
     for name in ("loss", "val_loss"):
-        np.testing.assert_allclose(one[name], two[name], rtol=0, atol=1e-6)
+        np.testing.assert_allclose(one[name], two[name], rtol=0, atol=atol[name])

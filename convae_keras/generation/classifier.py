@@ -33,6 +33,7 @@ def image_classifier(image_shape=(28, 28, 1), classes=10, *, seed=None):
     expected = "`image_shape` must have sides of at least 8 pixels"
     require(min(image_shape[:2]) >= 8, f"{expected}. Received: {image_shape}")
     check_ints(classes=classes)
+    check_layers((image_shape[2], 16, 32, 64), 9)
     # The dense layer sees 64 channels at h/8 · w/8 positions, h · w values.
     check_layers((image_shape[0] * image_shape[1], 64, classes))
     with standard_settings(seed=seed):
