@@ -162,8 +162,8 @@ def read_patches(
         channels)`, and for pairs `inputs_train`, `inputs_val`, `inputs_test`.
 
     Raises:
-        ValueError: if an image has no partner, or their sizes do not match; if a
-            split has no patch; or for invalid options.
+        ValueError: if an image has no partner, or their sizes do not match; if
+            pairs differ in scale; if a split has no patch; or for invalid options.
     """
     check_ints(0, 2**32 - 1, seed=seed)
     folder, rng = as_path(folder, "folder"), np.random.default_rng(seed)
@@ -172,7 +172,7 @@ def read_patches(
     image_files.check_decoding(**decoding)
     check_ints(patch_size=patch_size)
     files, skipped = _find_files(folder, seed)
-    parts, highest = {}, []
+    parts, highest, scales = {}, [], {}
     decoding |= {"mode": MODES[color or "rgb"]}
     total = sum(map(len, files.values()))
     count, most = total + len(skipped), math.ceil(MOST_PATCHES / total)
@@ -181,7 +181,9 @@ def read_patches(
         for path in files[split]:
             images = _read(folder, path, patch_size, decoding, skipped, highest)
             if images is not None:
-                _check_sizes(path, images)
+                scales.setdefault(_scale(path, images), path)
+                expected = "`folder` must have pairs of one scale"
+                require(len(scales) == 1, f"{expected}. Received: {scales}")
                 found.append(_cut_alike(images, patch_size, most, rng))
         expected = f"`folder` must have {split} images of {patch_size} pixels"
         why = SkippedFiles(skipped, count, folder).short
@@ -241,13 +243,14 @@ def _read(folder, path, patch_size, decoding, skipped, highest):
     return images
 
 
-def _check_sizes(path, images):
-    """Raises an error unless a target's size is a multiple of its input's."""
+def _scale(path, images):
+    """Returns by what a target is larger than its input; an error if by no integer."""
     target, size = images[0].shape[:2], images[-1].shape[:2]
     scale = max(1, target[0] // size[0])
     expected = f"`target/{path}` must be {scale} times as large as its input, {size}"
     fits = target == (scale * size[0], scale * size[1])
     require(fits, f"{expected}. Received: {target}")
+    return scale
 
 
 def _cut_alike(images, size, most, rng):

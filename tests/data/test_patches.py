@@ -342,6 +342,14 @@ def test_small_and_broken_images_are_skipped_and_named(tmp_path):
     assert files == set(range(30))
 
 
+def test_pairs_of_two_scales(tmp_path):
+    fill_pairs(tmp_path, [f"{split}/0.png" for split in SPLITS], 2)
+    fill_pairs(tmp_path, ["train/1.png"], 3)
+    message = r"pairs of one scale. Received: \{.: 'train/..png', .: 'train/..png'\}"
+    with pytest.raises(ValueError, match=message):
+        read_patches(tmp_path, 4)
+
+
 @pytest.mark.parametrize("side", ["input", "target"])
 def test_a_broken_half_of_a_pair_is_skipped_with_the_other(side, tmp_path):
     names = [f"{kind}/{i}.png" for kind in ("train", "val", "test") for i in range(2)]
