@@ -107,7 +107,7 @@ def printed_pytorch():
 
 
 def ours(preset, loss, backend="tensorflow"):
-    """A preset of this package, trained by its `train`."""
+    """A preset of this package, trained by its `train` under a backend of Keras."""
     os.environ["KERAS_BACKEND"] = backend
     from convae_keras import Images, conv_autoencoder, train
 
