@@ -172,33 +172,53 @@ def read_patches(
     image_files.check_decoding(**decoding)
     check_ints(patch_size=patch_size)
     files, skipped = _find_files(folder, seed)
-    parts, highest, scales = {}, [], {}
     decoding |= {"mode": MODES[color or "rgb"]}
-    total = sum(map(len, files.values()))
-    count, most = total + len(skipped), math.ceil(MOST_PATCHES / total)
+    count = sum(map(len, files.values())) + len(skipped)
+    parts, highest = _read_splits(folder, files, patch_size, decoding, skipped, rng)
+    if len(parts) < len(SPLITS) <= count - len(skipped):
+        # All files of a split were skipped: the others are split anew.
+        files, _ = _find_files(folder, seed, skipped)
+        parts, highest = _read_splits(folder, files, patch_size, decoding, skipped, rng)
     for split in SPLITS:
-        found = []
-        for path in files[split]:
-            images = _read(folder, path, patch_size, decoding, skipped, highest)
-            if images is not None:
-                scales.setdefault(_scale(path, images), path)
-                expected = "`folder` must have pairs of one scale"
-                require(len(scales) == 1, f"{expected}. Received: {scales}")
-                found.append(_cut_alike(images, patch_size, most, rng))
         expected = f"`folder` must have {split} images of {patch_size} pixels"
         why = SkippedFiles(skipped, count, folder).short
-        require(found, f"{expected} (--patch-size). {why}")
-        names = ("x", "inputs")[: len(found[0])]
-        for name, patches in zip(names, zip(*found, strict=True), strict=True):
-            parts[f"{name}_{split}"] = np.concatenate(patches)
+        require(split in parts, f"{expected} (--patch-size). {why}")
     image_files.warn_if_dark(highest)
     if skipped:
         warnings.warn(SkippedFiles(skipped, count, folder), stacklevel=2)
-    return parts
+    arrays = {}
+    for split in SPLITS:
+        found = zip(*parts.pop(split), strict=True)
+        for name, patches in zip(("x", "inputs"), found, strict=False):
+            arrays[f"{name}_{split}"] = np.concatenate(patches)
+    return arrays
 
 
-def _find_files(folder, seed):
-    """Finds the images of a folder, and checks pairs.
+def _read_splits(folder, files, patch_size, decoding, skipped, rng):
+    """Reads the images of all splits, and cuts them.
+
+    Returns:
+        `(parts, highest)`: dict from each split that has one to a list of
+        `[patches]`, or `[patches, patches of the input]`, of each image; list of
+        the highest values of those that are darker than they might be.
+    """
+    parts, highest, scales = {}, [], {}
+    most = math.ceil(MOST_PATCHES / sum(map(len, files.values())))
+    for split, paths in files.items():
+        for path in paths:
+            images = _read(folder, path, patch_size, decoding, skipped, highest)
+            if images is not None:
+                scales.setdefault(_scale(path, images), path)
+                found = [f"{scale} times ({path})" for scale, path in scales.items()]
+                expected = "`folder` must have targets that are larger by one factor"
+                require(len(found) == 1, f"{expected}. Received: {' and '.join(found)}")
+                patches = _cut_alike(images, patch_size, most, rng)
+                parts.setdefault(split, []).append(patches)
+    return parts, highest
+
+
+def _find_files(folder, seed, unusable=()):
+    """Finds the images of a folder, but for the unusable ones, and checks pairs.
 
     Returns:
         `(files, skipped)`: dict from each split to the paths of its images; dict
@@ -206,7 +226,7 @@ def _find_files(folder, seed):
     """
     paired = is_paired(folder)
     paths, skipped = image_files.image_paths(folder / "target" if paired else folder)
-    splits = find_splits(paths, seed)
+    splits = find_splits(paths, seed, unusable)
     names = {part for path in paths for part in path.split("/")}
     misplaced = sorted(name for name in names if name.lower() in PAIRED)
     expected = "`folder` must have input/ and target/, so spelled, at its top level"
