@@ -6,6 +6,7 @@ from pathlib import Path
 
 NAMED_SETS = ("mnist", "fashion_mnist", "cifar10", "mnist5k", "photographs")
 MAX_SEED = 2**32 - 1  # of NumPy
+LEAST = {"count": 1, "epochs": 1, "batch_size": 1, "patch_size": 1, "scale": 2}
 
 
 def require(condition, message):
@@ -93,8 +94,16 @@ def check_numbers(given):
     limit = given.get("limit", 1)
     expected = "`--limit` must be a positive number of megabytes"
     require(limit > 0, f"{expected}. Received: {limit}")
-    count = given.get("count", 1)
-    require(count > 0, f"`--count` must be at least 1. Received: {count}")
+    for name, least in LEAST.items():
+        value, flag = given.get(name), f"`--{name.replace('_', '-')}`"
+        message = f"{flag} must be at least {least}. Received: {value}"
+        require(value is None or value >= least, message)
+    step = given.get("learning_rate")
+    message = f"`--learning-rate` must be above 0. Received: {step}"
+    require(step is None or step > 0, message)
+    expected = "`--noise` must be from 0 to 10, where white is 1 (51 of 255 is 0.2)"
+    for noise in given.get("noise") or []:
+        require(0 <= noise <= 10, f"{expected}. Received: {noise}")
     rate = given.get("rate")
     message = f"`--rate` must be between 0 and 1. Received: {rate}"
     require(rate is None or 0 < rate < 1, message)

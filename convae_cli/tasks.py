@@ -253,10 +253,11 @@ def corruption_of(task, arguments, images):
     flags = ", ".join(f"`{flag}`" for flag in given)
     message = f"{flags} cannot be used with images in input/ and target/"
     require(not given, f"{message}. Received: {[*given.values()]}")
-    large, small = images.image_shape[:2], images.inputs_train.shape[1:3]
-    expected = "super-resolution" if large != small else "denoise"
-    message = f"`--task` must be {expected} for pairs of {small} and {large} pixels. "
-    require(task.name == expected, f"{message}Received: {task.name}")
+    scale = images.image_shape[0] // images.inputs_train.shape[1]
+    expected = "super-resolution" if scale > 1 else "denoise"
+    pairs = f"pairs whose targets are {scale} times as large as their inputs"
+    message = f"`--task` must be {expected} for {pairs}. Received: {task.name}"
+    require(task.name == expected, message)
     return None
 
 
