@@ -22,6 +22,9 @@ def fit_detector(run, model, images):
 
     if not (run / "detector.keras").exists():
         print("The detector is fitted to the training and validation images.")
+        if (rate := 1 / (1 + len(images.x_val))) > 0.01:
+            share = f"about {rate:.0%} of normal images will be marked as unusual"
+            print(f"Validation images are only {len(images.x_val)}: {share}.")
         seed = read_json(run / "settings.json")["seed"]
         detector = anomaly_detector(model, images.x_train, images.x_val, seed=seed)
         save_model(run, detector, "detector.keras")

@@ -255,9 +255,8 @@ def corruption_of(task, arguments, images):
     require(not given, f"{message}. Received: {[*given.values()]}")
     scale = images.image_shape[0] // images.inputs_train.shape[1]
     expected = "super-resolution" if scale > 1 else "denoise"
-    pairs = f"pairs whose targets are {scale} times as large as their inputs"
-    message = f"`--task` must be {expected} for {pairs}. Received: {task.name}"
-    require(task.name == expected, message)
+    message = f"`--task` must be {expected} for pairs of scale {scale}. "
+    require(task.name == expected, f"{message}Received: {task.name}")
     return None
 
 

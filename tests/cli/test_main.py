@@ -388,6 +388,16 @@ def test_generate(thousand, monkeypatch, capsys):
 
 
 @pytest.mark.static
+def test_a_coarse_rate_of_anomalies_is_named(capsys):
+    Path("good").mkdir()
+    for i in range(24):
+        Image.new("L", (28, 28), 10 * i).save(f"good/{i}.png")
+    command = "train --task anomaly --data good --epochs 1 --out usual"
+    assert main(command.split()) == 0
+    assert "only 1: about 50% of normal images" in "".join(capsys.readouterr())
+
+
+@pytest.mark.static
 def test_anomalies(thousand, capsys):
     arguments = f"--data {thousand} --epochs 1 --out usual --json"
     command = ["train", "--task", "anomaly", *arguments.split()]
