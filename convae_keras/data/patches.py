@@ -175,7 +175,7 @@ def read_patches(
     decoding |= {"mode": MODES[color or "rgb"]}
     count = sum(map(len, files.values())) + len(skipped)
     parts, highest = _read_splits(folder, files, patch_size, decoding, skipped, rng)
-    if len(parts) < len(SPLITS) <= count - len(skipped):
+    if "train" in parts and len(parts) < len(SPLITS) <= count - len(skipped):
         # All files of a split were skipped: the others are split anew.
         files, _ = _find_files(folder, seed, skipped)
         parts, highest = _read_splits(folder, files, patch_size, decoding, skipped, rng)
