@@ -93,7 +93,10 @@ def enlarger(images):
 
 
 def codes(name, latent_dim, epochs, corrupt=None, whole=True):
-    """Notebooks 05 and 06: an autoencoder whose code serves as features."""
+    """Notebooks 05 and 06: an autoencoder whose code serves as features.
+
+    `whole=False` stores the encoder only, where no notebook uses the decoder.
+    """
 
     def run(images):
         model = conv_autoencoder("reference", seed=0, latent_dim=latent_dim)
