@@ -25,7 +25,7 @@ export const TEXTS = {
     way: "Share",
     morphed: "In the code",
     blended: "In pixels",
-    footer: "Trained on MNIST, with Keras. What is no digit is drawn as if it were one.",
+    footer: "Trained on MNIST, with Keras. What is no digit gets an answer, too.",
   },
   zh: {
     page: "convae-keras：演练场",
@@ -51,6 +51,6 @@ export const TEXTS = {
     way: "插值比例",
     morphed: "在隐空间插值",
     blended: "在像素空间插值",
-    footer: "网络用 Keras 在 MNIST 上训练。不是数字的东西，也会被画成数字。",
+    footer: "网络用 Keras 在 MNIST 上训练。不是数字的东西，也会得到一个答案。",
   },
 };
