@@ -143,7 +143,7 @@ def _words(layer):
     activation = getattr(getattr(layer, "activation", None), "__name__", "linear")
     details = [size, "" if activation == "linear" else activation]
     name = type(layer).__name__.removesuffix("Layer")
-    name = re.sub(r"(?<=[a-z]{4})(Conv|Pool|Bottleneck|Code)", r"\n\1", name)
+    name = re.sub(r"(?<=[a-z]{4})(Conv|Pool|Bottleneck|Code|Upsampling)", r"\n\1", name)
     return "\n".join([name, *filter(None, details)])
 
 
