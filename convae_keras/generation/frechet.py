@@ -2,6 +2,7 @@
 
 import numpy as np
 from sklearn.metrics import pairwise_distances
+from sklearn.neighbors import NearestNeighbors
 
 from convae_keras.features import encode
 from convae_keras.keras_settings import standard_settings
@@ -107,34 +108,27 @@ def precision_recall(real, generated, neighbors=5):
     """
     check_ints(neighbors=neighbors)
     real, generated = _checked(real, generated, at_least=neighbors + 1)
-    in_real, covered = _in_balls(generated, real, neighbors)
-    in_generated, _ = _in_balls(real, generated, neighbors)
+    real_radii, radii = (_radii(x, neighbors) for x in (real, generated))
+    counts, covered, recalled = [], np.zeros(len(real), bool), np.zeros(len(real), bool)
+    for start in range(0, len(generated), ROWS):
+        rows = pairwise_distances(generated[start : start + ROWS], real)
+        inside = rows <= real_radii
+        counts.append(inside.sum(axis=1))
+        covered |= inside.any(axis=0)
+        recalled |= (rows <= radii[start : start + ROWS, None]).any(axis=0)
+    in_real = np.concatenate(counts)
     return {
         "precision": float((in_real > 0).mean()),
-        "recall": float((in_generated > 0).mean()),
+        "recall": float(recalled.mean()),
         "density": float(in_real.mean() / neighbors),
         "coverage": float(covered.mean()),
     }
 
 
-def _in_balls(points, centers, neighbors):
-    """In how many balls each point lies; whether each ball holds a point."""
-    # The nearest to a center is that center itself.
-    near = (np.partition(rows, neighbors)[:, neighbors] for rows in _rows(centers))
-    radii, counts = np.concatenate([*near]), []
-    covered = np.zeros(len(centers), bool)
-    for rows in _rows(points, centers):
-        inside = rows <= radii
-        counts.append(inside.sum(axis=1))
-        covered |= inside.any(axis=0)
-    return np.concatenate(counts), covered
-
-
-def _rows(points, centers=None):
-    """Yields the distances of all points from all centers, some rows at a time."""
-    centers = points if centers is None else centers
-    for start in range(0, len(points), ROWS):
-        yield pairwise_distances(points[start : start + ROWS], centers)
+def _radii(x, neighbors):
+    """The distance of each feature from the last of its nearest other ones."""
+    search = NearestNeighbors(n_neighbors=neighbors, algorithm="brute").fit(x)
+    return search.kneighbors()[0][:, -1]
 
 
 def _checked(real, generated, at_least):
