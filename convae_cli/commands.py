@@ -12,7 +12,7 @@ import keras
 import numpy as np
 
 from convae_cli import data, joined, tasks
-from convae_cli.checks import require
+from convae_cli.checks import is_pretrained, pretrained_folder, require
 from convae_cli.opened import (
     at_work,
     open_codec,
@@ -102,7 +102,9 @@ def _print_time(run, autoencoder, images, options):
 
 def evaluate(arguments):
     """Scores a trained model on test images."""
-    autoencoder, run = open_run(arguments.run), Path(arguments.run)
+    folder = pretrained_folder() if is_pretrained(arguments.run) else ""
+    run = Path(folder, arguments.run)
+    autoencoder = open_run(run)
     path = run / "settings.json"
     settings = read_json(path, SETTINGS) if path.exists() else {}
     if (run / "checkpoint.npz").exists():

@@ -109,10 +109,10 @@ def _train(add):
     data_flags(add)
 
 
-@_verb("convae evaluate runs/denoiser --data photos/")
+@_verb("convae evaluate denoiser --data photos/")
 def _evaluate(add):
     """Score a trained model on test images."""
-    add("run", metavar="RUN", help="run folder")
+    run_flag(add)
     data_flags(add)
 
 

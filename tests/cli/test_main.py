@@ -131,6 +131,14 @@ def test_evaluate(finished, thousand, capsys):
         assert summary[key] == pytest.approx(trained[key], rel=1e-5)
 
 
+def test_evaluate_a_model_that_ships(thousand, capsys):
+    assert main(["evaluate", "reference", "--data", thousand, "--json"]) == 0
+    summary = json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert set(summary) == EVALUATE_KEYS
+    assert summary["run"] == "reference"
+    assert summary["mse"] < summary["rows"]["mean image"]["mse"] / 10
+
+
 def test_a_finished_run_is_reported_again(finished, capsys, tmp_path, monkeypatch):
     """The same command, given again, trains no more."""
     monkeypatch.setattr(keras.Model, "fit", refuse)
