@@ -154,7 +154,7 @@ reproduce-%: export TF_NUM_INTRAOP_THREADS = 1
 reproduce-%: export TF_NUM_INTEROP_THREADS = 1
 reproduce-%: export OMP_NUM_THREADS = 1
 reproduce-%:
-	@.venv/bin/python results/reproduce.py $(firstword $(subst _, ,$*)) >/dev/null || true
+	@.venv/bin/python results/reproduce.py $(firstword $(subst _, ,$*)) | grep ' s$$' || true
 
 pretrained: .venv/$(STAMP)  ## train the models that ship with the package again
 	.venv/bin/convae train --data "$(DATA)" --preset reference --epochs 20 --out runs/pretrained/reference
