@@ -32,12 +32,13 @@ class CodeTables:
 
     def groups(self, codes):
         """Returns the group in which each code takes the fewest bits: int `(n,)`."""
-        element_bits = np.log2(TOTAL / self.code_table).astype("float32")
-        total = np.log2(TOTAL / self.group_table.T).astype("float32")
-        total = np.repeat(total, len(codes), axis=1)
-        for channel, symbols in enumerate(codes.T):
-            total += element_bits[:, channel, symbols]
-        return total.argmin(axis=0)
+        # With the groups last, what a symbol adds to all of them lies side by side.
+        tables = np.ascontiguousarray(self.code_table.transpose(1, 2, 0))
+        element_bits = np.log2(TOTAL / tables).astype("float32")
+        sums = np.log2(TOTAL / self.group_table).astype("float32").repeat(len(codes), 0)
+        for table, symbols in zip(element_bits, codes.T, strict=True):
+            sums += table[symbols]
+        return sums.argmin(axis=1)
 
     def encode(self, encoder, codes):
         """Encodes codes.
