@@ -28,10 +28,8 @@ def overwrite_flag(add):
 
 def workers_flag(add):
     """Adds `--workers`."""
-    workers = (
-        "share a folder's files among so many processes, or the workers of a Dask "
-    )
-    workers += "scheduler, by its address (tcp://host:8786)"
+    workers = "divide a folder's files among so many processes, or the workers of a "
+    workers += "Dask scheduler, by its address (tcp://host:8786)"
     add("--workers", metavar="WORKERS", help=workers)
 
 
@@ -39,7 +37,7 @@ def data_flags(add):
     """Adds the flags that say which images are loaded, and how."""
     sources = "mnist, fashion_mnist, cifar10, mnist5k, photographs, .npz file or folder"
     add("--data", metavar="SOURCE", help=f"{sources} (default: CONVAE_DATA, or mnist)")
-    size = "size of a folder's images: one side, or height and width"
+    size = "size of a folder's images: one number, or height and width"
     add("--image-size", type=int, nargs="+", metavar="PIXELS", help=size)
     color = "color mode of a folder's images (default: by the files)"
     add("--color", choices=COLORS, metavar="{grayscale,rgb}", help=color)

@@ -194,7 +194,7 @@ def _anomalies(add):
     """Find unusual images with a model trained with --task anomaly."""
     run_flag(add)
     add("input", metavar="INPUT", help="image, or folder of images")
-    add("output", metavar="OUTPUT", help="folder for scores.csv, and maps of places")
+    add("output", metavar="OUTPUT", help="folder for scores.csv and anomaly maps")
     rate = "fraction of normal images called anomalies (default: 0.01 or more)"
     add("--rate", type=float, help=rate)
     add("--fit", choices=FITS, default="crop", help="to the model's input size")

@@ -18,7 +18,7 @@ BATCH_PIXELS = 80_000
 # Standard deviation of the noise in photographs, where white is 1.
 NOISE = (0.0, 0.2)
 # The random affine transform that features should not depend on, and its
-# largest shift as a fraction of a side.
+# largest shift as a fraction of height or width.
 AFFINE = {"rotation": 30.0, "scale": (0.7, 1.4), "shear": 0.5, "stddev": (0.0, 0.5)}
 SHIFT = 1 / 7
 # A codec for images of any size: a position of its code for 8 x 8 pixels.
@@ -45,9 +45,9 @@ def _downsampling(arguments, image_shape):
     from convae_keras.corruption import Downsample
 
     corrupt = Downsample(_scale(arguments), arguments.downsampling or "box")
-    sides, factor = (image_shape or ())[:2], corrupt.factor
-    fits = all(side % factor == 0 and side >= 4 * factor for side in sides)
-    message = f"`--scale` must divide the images' sides, {sides}, and leave 4 pixels. "
+    shape, factor = (image_shape or ())[:2], corrupt.factor
+    fits = all(side % factor == 0 and side >= 4 * factor for side in shape)
+    message = f"`--scale` must divide height and width, {shape}, and leave 4 pixels. "
     require(fits, f"{message}Received: {factor}")
     return corrupt
 
@@ -273,7 +273,7 @@ def train_options(task, arguments, images):
     height, width = images.image_shape[:2]
     options = {
         "epochs": defaults.epochs(images, task.restores),
-        # A patch of a photograph is one whichever way it is flipped or turned, and
+        # A patch of a photograph is one whichever way it is flipped or rotated, and
         # so are the blocks of which a code of blocks is made.
         "augment": patches or (arguments.preset == "photographs" and height == width),
         **task.defaults(arguments),

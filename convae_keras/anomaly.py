@@ -1,4 +1,4 @@
-"""Anomalies: images that are unlike the training images, and the places where."""
+"""Anomalies: images that are unlike the training images, and where in them."""
 
 import keras
 import numpy as np
@@ -16,17 +16,17 @@ from convae_keras.validation import check_input, check_ints, is_number, require
 # Training images that a detector is fitted to, at most; their features are kept in it.
 MOST_IMAGES = 5000
 
-# Places of those images that local statistics are fitted to.
-PLACES = 50_000
+# Positions in those images that local statistics are fitted to.
+POSITIONS = 50_000
 
 # Images that are computed at once.
 BATCH_SIZE = 100
 
-# The fraction of validation images in whose map no place is above 1.
+# The fraction of validation images in whose map no position is above 1.
 USUAL = 0.9
 
 # The power of their standard deviation that principal components are divided by; 1
-# would whiten them. Of 0, 1/4 and 1 the best for notebook 10's made-up anomalies.
+# would whiten them. Of 0, 1/4 and 1 the best for notebook 10's synthetic anomalies.
 WHITENING = 0.25
 
 # Standard deviation of the window that local statistics are averaged in, in pixels.
@@ -77,9 +77,9 @@ class NeighborDistance(layers.Layer):
 
 @keras.saving.register_keras_serializable(package="convae_keras")
 class LocalDistance(layers.Layer):
-    """Mahalanobis distance of each place of an image to places of normal images.
+    """Mahalanobis distance of each position in an image to those in normal images.
 
-    A place is described by the mean, and the logarithm of the variance, of the
+    A position is described by the mean, and the logarithm of the variance, of the
     image and of its reconstruction's error in a Gaussian window.
 
     Args:
@@ -105,7 +105,7 @@ class LocalDistance(layers.Layer):
     def build(self, input_shape):
         numbers = 4 * input_shape[0][-1]
         options = {"trainable": False}
-        # Added to variances, so that flat places are not infinitely far.
+        # Added to variances, so that flat regions are not infinitely far.
         self.floor = self.add_weight((numbers // 2,), "ones", name="floor", **options)
         self.center = self.add_weight((numbers,), "zeros", name="center", **options)
         shape = numbers, numbers
@@ -113,7 +113,7 @@ class LocalDistance(layers.Layer):
         self.unit = self.add_weight((), "ones", name="unit", **options)
 
     def describe(self, images, reconstructions):
-        """Returns the description of each place, `(n, height, width, numbers)`."""
+        """Returns the description of each position, `(n, height, width, numbers)`."""
         x = ops.concatenate([images, reconstructions - images], axis=-1)
         means = self._blur(ops.concatenate([x, ops.square(x)], axis=-1))
         mean, square = ops.split(means, 2, axis=-1)
@@ -142,22 +142,22 @@ class LocalDistance(layers.Layer):
 
         Args:
             images, reconstructions: float32 `(n, height, width, channels)`.
-            seed: int, of the sample of places.
+            seed: int, of the sample of positions.
         """
         self.build([images.shape, reconstructions.shape])
         both = np.concatenate([images, reconstructions - images], axis=-1)
         self.floor.assign(1e-3 * both.var(axis=(0, 1, 2)) + 1e-8)
-        each = max(1, PLACES // len(images))
-        random, places = np.random.RandomState(seed), []
+        each = max(1, POSITIONS // len(images))
+        random, positions = np.random.RandomState(seed), []
         for start in range(0, len(images), BATCH_SIZE):
             batch = slice(start, start + BATCH_SIZE)
             x = self.describe(images[batch], reconstructions[batch])
             x = ops.convert_to_numpy(x)
             x = x.reshape(len(x), -1, x.shape[-1])
             drawn = random.randint(x.shape[1], size=(len(x), each))
-            places.append(np.take_along_axis(x, drawn[..., None], axis=1))
-        places = np.concatenate(places).reshape(-1, x.shape[-1]).astype("float64")
-        fitted = LedoitWolf().fit(places)
+            positions.append(np.take_along_axis(x, drawn[..., None], axis=1))
+        positions = np.concatenate(positions).reshape(-1, x.shape[-1]).astype("float64")
+        fitted = LedoitWolf().fit(positions)
         self.center.assign(fitted.location_)
         # With this factor of the inverse, squared distances are sums of squares.
         self.whiten.assign(np.linalg.cholesky(fitted.precision_))
@@ -224,10 +224,10 @@ def anomaly_detector(
     standard deviation to the power of 1/4. Networks with a code for each block of
     pixels know no whole image; their score is the largest value of the map.
 
-    The map describes each place by the local mean and variance of the image and of
-    its reconstruction's error, and measures the Mahalanobis distance to the places
+    The map describes each position by the local mean and variance of the image and of
+    its reconstruction's error, and measures the Mahalanobis distance to those
     of training images. In units of the largest one in most validation images (nine
-    of ten): a place above 1 is rare in normal images.
+    of ten): a value above 1 is rare in normal images.
 
     Args:
         autoencoder: trained `keras.Model` of images in [0, 1].
@@ -254,7 +254,7 @@ def anomaly_detector(
         - [Sun et al., 2022](https://arxiv.org/abs/2204.06507), neighbors of
           normalized features
         - [Defard et al., 2021](https://arxiv.org/abs/2011.08785), Mahalanobis
-          distance by place
+          distance by position
 
     Example:
 
@@ -277,12 +277,12 @@ def anomaly_detector(
     x_train, x_val = to_float(x_train[np.sort(kept)]), to_float(x_val[:MOST_IMAGES])
     with standard_settings(policy="float32"):
         images = keras.Input(autoencoder.input_shape[1:], name="images")
-        places = _map(autoencoder, x_train, x_val, seed)([images, autoencoder(images)])
+        found = _map(autoencoder, x_train, x_val, seed)([images, autoencoder(images)])
         if len(autoencoder.encoder.output_shape) == 2:
             score = _distance(autoencoder, x_train, neighbors, dimensions, seed)(images)
         else:
-            score = LargestValue(name="score")(places)
-        outputs = {"score": score, "map": places}
+            score = LargestValue(name="score")(found)
+        outputs = {"score": score, "map": found}
         scores = detect(keras.Model(images, outputs), x_val)["score"]
         p_value = PValue(len(scores), name="p_value")
         outputs["p_value"] = p_value(score)

@@ -231,7 +231,7 @@ class Fog(Corruption):
 
     Args:
         blur: float from 0 to 100, standard deviation of the Gaussian blur, in
-            pixels, at most a third of the image's sides.
+            pixels, at most a third of height and width.
         contrast: float in [0.01, 1], the difference of white and black
             afterwards, or `(low, high)`, from which each image's is drawn
             uniformly. The level of black is drawn for each image.
@@ -265,7 +265,7 @@ class Downsample(Corruption):
     """Makes images `factor` times smaller. Not random.
 
     Args:
-        factor: int from 2 to 10,000, at most the image's sides. Surplus rows and
+        factor: int from 2 to 10,000, at most height and width. Surplus rows and
             columns at the bottom and right are cropped.
         method: `"box"`, the mean of `factor × factor` pixels, or `"bicubic"`,
             Keys's kernel stretched by `factor`, as in Pillow and Matlab.

@@ -20,8 +20,8 @@ def join(coordinator, processes, index):
     """Makes this process one of several that train one model together.
 
     Call it before anything is computed, and in each process with its own `index`.
-    All then run the same program: `train` gives each its share of every batch, and
-    the first writes. It returns when all have called it. Each has its own share of
+    All then run the same program: `train` gives each its part of every batch, and
+    the first writes. It returns when all have called it. Each has its own part of
     the training images to compute, and all of the validation images.
 
     Args:

@@ -89,11 +89,11 @@ def held_out_scores(autoencoder, images, corrupt=None):
 
     The baselines of an autoencoder are the mean training image and PCA with a
     code of the same size, or of n - 1 numbers for n training images if that is
-    less; or, if the code has no fewer numbers than the image, a copy of the image,
+    less; or, if the code has no fewer numbers than the image, the identity,
     which such a code can hold. Without an `encoder` it is the mean image alone.
     Those of a denoiser are its input and two filters tuned on validation images;
-    of super-resolution, three ways to interpolate; of a `Warp`, its input and the
-    mean training image. Inputs of other channels, or sides of other proportions,
+    of super-resolution, three interpolations; of a `Warp`, its input and the
+    mean training image. Inputs of other channels, or another aspect ratio,
     have no baselines.
 
     Args:
@@ -123,7 +123,7 @@ def _autoencoder_baselines(autoencoder, images):
     shape = autoencoder.encoder.compute_output_shape((1, *images.image_shape))
     code_size = int(np.prod(shape))
     if code_size >= np.prod(images.image_shape):
-        return baselines | {"copy": lambda x: x}
+        return baselines | {"identity": lambda x: x}
     # Of few images PCA has fewer components.
     code_size = min(code_size, len(images.x_train) - 1)
     if code_size > 0:

@@ -156,7 +156,7 @@ def _torch(total, x):
 def integrated_gradients(function, x, *others, fill, steps=32):
     """Divides the difference of two scores among the pixels.
 
-    The gradient is averaged on the straight way from `fill` to the image, and
+    The gradient is averaged along the straight line from `fill` to the image, and
     multiplied by their difference. So the attributions of an image add up to its
     score less that of `fill`, but for the error of the sum.
 
@@ -164,7 +164,7 @@ def integrated_gradients(function, x, *others, fill, steps=32):
         function, x, *others: as in `scores`.
         fill: float in [0, 1], what images are compared with: one number, an image
             `(height, width, channels)` such as the mean, or one for each, as `x`.
-        steps: int, points of the way, by the midpoint rule.
+        steps: int, points of the line, by the midpoint rule.
 
     Returns:
         float32 `(n, height, width, channels)`.

@@ -14,6 +14,9 @@ SETTINGS = {"parameters": int, "data": str, "pixel_range": [float, float]}
 SETTINGS |= {"epochs": int, "batch_size": int, "seed": int, "loss": str}
 SETTINGS |= {"learning_rate": float}
 
+# Names of the identity, which is no model; "copy" in runs before it was renamed.
+EXACT = "identity", "copy"
+
 
 def write_report(run, autoencoder, images, results=None):
     """Writes `results.json`, `figure.png` and `card.md` into a run folder.
@@ -151,7 +154,7 @@ def verdict(results):
     """Says whether a baseline is better than the model.
 
     Args:
-        results: dict, as `held_out_scores` returns it. The baseline "copy" does
+        results: dict, as `held_out_scores` returns it. The identity does
             not count; where there are bytes, nor do baselines with more of them.
 
     Returns:
@@ -162,7 +165,7 @@ def verdict(results):
     if "psnr" not in own:
         return ""
     most = own.get("bytes", 0)
-    fair = {k: r for k, r in others if k != "copy" and r.get("bytes", 0) <= most}
+    fair = {k: r for k, r in others if k not in EXACT and r.get("bytes", 0) <= most}
     best = max(fair, key=lambda name: _decibels(fair[name]), default=None)
     if best is None or _decibels(fair[best]) <= _decibels(own):
         return ""

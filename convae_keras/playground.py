@@ -28,7 +28,7 @@ TILE, GAP, LINE = 112, 8, 18
 
 
 def as_digit(drawing):
-    """Brings a drawing to the size and the place of MNIST's digits.
+    """Brings a drawing to the size and position of MNIST's digits.
 
     Its longer side becomes 20 pixels, and its center of mass comes to the middle of
     the image, to a whole pixel, as MNIST rounds.

@@ -55,7 +55,7 @@ def image_rows(rows, count=10):
 
 
 def draw_map(images, maps):
-    """Draws maps of unusual places over their images, all on one scale.
+    """Draws anomaly maps over their images, all on one scale.
 
     Args:
         images: `(n, height, width, channels)`, uint8, or float in [0, 1].

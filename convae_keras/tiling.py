@@ -2,13 +2,13 @@
 
 What the network needs of memory does not depend on the size of the image.
 
-There are two ways to cut an image up, one for each kind of model:
+An image is cut up in one of two ways, by the kind of model:
 
 - `restore` is for restorers, models from images to images. It cuts one image
   into tiles of pixels, each with a margin that is computed and thrown away, so
   that the result has no seams. The image is mirrored at its borders, and all
   tiles have one shape, for which the network is compiled once.
-- `cuts` is for codecs, which need images and codes cut at matching places. It
+- `cuts` is for codecs, which need images and codes cut at matching positions. It
   yields slices of both: whole images, as many as fit in a batch, or tiles of a
   large image. Tiles are measured in positions of the code, have a margin of
   them, and end at the image's border, where the network pads as it would without

@@ -15,7 +15,7 @@ CHUNK = 2**24
 # Floats may miss [0, 1] by half a step of 8 bits.
 ROUNDING = 0.5 / 255
 
-# Whole numbers from 0 to at most this are probably not of 8 bits: masks of 0 and 1,
+# Integers from 0 to at most this are probably not of 8 bits: masks of 0 and 1,
 # or scikit-learn's digits, whose white is 16.
 DARK = 16
 

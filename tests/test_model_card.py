@@ -177,11 +177,11 @@ def test_card_of_a_generator():
 
 
 def test_score_rows():
-    copy = {"mse": 0.0, "psnr": None, "ssim": None, "bce": 0.05}
-    assert score_rows({"model": SCORES, "copy": copy}) == [
+    exact = {"mse": 0.0, "psnr": None, "ssim": None, "bce": 0.05}
+    assert score_rows({"model": SCORES, "identity": exact}) == [
         ["", "MSE", "PSNR, dB", "SSIM", "BCE"],
         ["model", "0.00123", "29.08", "0.9876", "0.0612"],
-        ["copy", "0.00000", "∞", "–", "0.0500"],
+        ["identity", "0.00000", "∞", "–", "0.0500"],
     ]
     packed = score_rows({"model": SCORES | {"bytes": 9.04}})
     assert [cells[-1] for cells in packed] == ["bytes an image", "9.0"]

@@ -54,7 +54,7 @@ def read_folder(
         white: number, the value of white in files of more than 8 bits a sample;
             None for the highest that their bits can hold. Files of signed
             numbers, of floats or of more than 16 bits need it.
-        background: str, the color that lies behind transparent pixels, by name
+        background: str, the color put behind transparent pixels, by name
             or as "#rrggbb"; None for white.
 
     Returns:

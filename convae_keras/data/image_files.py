@@ -13,7 +13,7 @@ from tqdm import tqdm
 from convae_keras.validation import as_path, check_limit, is_number, reason, require
 
 # Pillow's names of the formats that are read, and the suffixes of their files. Of
-# an animation, as of a TIFF of several pages, the first picture is read.
+# an animation, as of a TIFF of several pages, the first frame is read.
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "TIFF", "GIF")
 EXTENSIONS = tuple(".png .jpg .jpeg .jfif .webp .bmp .tif .tiff .gif".split())
 
@@ -67,7 +67,7 @@ def check_decoding(white=None, background=None):
     Args:
         white: number, the value of white in files of more than 8 bits a sample;
             None for what the file says.
-        background: str, the color that lies behind transparent pixels, by name
+        background: str, the color put behind transparent pixels, by name
             or as "#rrggbb"; None for white.
 
     Raises:

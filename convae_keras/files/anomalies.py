@@ -40,7 +40,7 @@ def find_anomalies(
     The folder gets `scores.csv`, the most unusual image first, with the columns
     `name` (with `./` before it if a spreadsheet would take it for a formula),
     `score`, `p_value` and `anomaly` (1 or 0); and in `maps/` a PNG file an
-    image: the image as the detector sees it, in gray, with the unusual places in red.
+    image: the image as the detector sees it, in gray, with unusual regions in red.
     The scale is the same for all: from the map's value 1, where red begins, which is
     rare in normal images, to 2. Files are written atomically, after all images have
     been scored; what exists and is the same is left as it is, so that the same call

@@ -35,7 +35,7 @@ def apply(
     and WebP are written at quality 95 or the file's own, if that is higher. The
     orientation stays in the EXIF data; files of formats without those, and what was
     read from TIFF files, are upright. More than 8 bits a channel are reduced to 8. Of
-    an animation the first picture is restored.
+    an animation the first frame is restored.
 
     Files are written atomically. A file that exists in a destination folder is no
     mistake if it is what would be written: the same call goes on where it was
@@ -52,7 +52,7 @@ def apply(
         grey: `keras.Model` for grayscale images, if `model` is for color images:
             the noise of a grayscale photograph is the same in all channels. None
             for `model`.
-        white, background: as in `read_folder`; the background lies behind
+        white, background: as in `read_folder`; the background is put behind
             transparent pixels in formats without transparency, such as JPEG.
         workers: who computes, as in `encode_files`; what it opens is `model` and
             `grey`.

@@ -1,4 +1,4 @@
-"""Adversarial training: a network that makes images against one that judges them."""
+"""Adversarial training: a generator against a discriminator."""
 
 import keras
 import numpy as np
@@ -53,7 +53,7 @@ class SpectralConstraint(keras.constraints.Constraint):
 def discriminator(
     image_shape=(28, 28, 1), filters=(16, 32, 64), *, constrained=True, seed=None
 ):
-    """Builds the network that judges how real images look.
+    """Builds the network that tells real images from generated ones.
 
     Args:
         image_shape: `(height, width, channels)`.
@@ -233,7 +233,7 @@ def refine_decoder(autoencoder, x, samples, weight=0.01, steps=1000, **options):
     """Trains a copy of a decoder further, also by how real its images look.
 
     Its two inputs are codes of real images, which it must reconstruct as before,
-    and sampled codes. A discriminator judges what it makes of either. The encoder
+    and sampled codes. A discriminator is trained on both outputs. The encoder
     stays as it is, so that codes, and samplers fitted to them, keep their meaning.
 
     Args:

@@ -30,7 +30,7 @@ MOST_STEPS = 200
 
 
 def velocity_network(latent_dim, classes=1, *, units=192, blocks=3, seed=None):
-    """Builds the network whose output is where a code on its way is to go.
+    """Builds the network whose output is the velocity of a code on its path.
 
     Args:
         latent_dim: int, elements of a code.
@@ -275,7 +275,7 @@ def train_generator(autoencoder, images, **options):
 
 
 def _batches(codes, one_hot, batch_size, seed):
-    """Infinite pipeline of `((codes on their way, time, label), direction)`."""
+    """Infinite pipeline of `((codes on their paths, time, label), direction)`."""
     dim = codes.shape[1]
 
     def batch(step):

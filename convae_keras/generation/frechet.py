@@ -8,7 +8,7 @@ from convae_keras.features import encode
 from convae_keras.keras_settings import standard_settings
 from convae_keras.validation import check_finite, check_ints, require
 
-# The probability at which the classifier counts as sure.
+# The probability at which the classifier counts as confident.
 SURE = 0.9
 
 # Rows of distances that are in memory at once.
@@ -27,7 +27,7 @@ def compare_images(classifier, real, generated):
         dict of floats. `"frechet"`: as `frechet_distance` computes it;
         `"precision"`, `"recall"`, `"density"`, `"coverage"`: as
         `precision_recall`; `"sure"`: the fraction of generated images of whose
-        class the classifier is sure, with a probability of at least 0.9.
+        class the classifier is confident, with a probability of at least 0.9.
 
     Raises:
         ValueError: for arrays that are no images of the classifier's size, or

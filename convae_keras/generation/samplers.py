@@ -1,4 +1,4 @@
-"""New codes: densities fitted to those of training images, and ways between them."""
+"""New codes: densities fitted to those of training images, and paths between them."""
 
 import numpy as np
 from sklearn.mixture import GaussianMixture
@@ -186,11 +186,11 @@ def draw_labels(count, label, classes, shares, random):
 
 
 def interpolate(start, end, steps=8, spherical=False):
-    """Computes codes on the way from one to another.
+    """Computes codes on the path from one to another.
 
     Args:
         start, end: float `(..., latent_dim)`.
-        steps: int, at least 2, the codes on each way, its ends included.
+        steps: int, at least 2, the codes on each path, its ends included.
         spherical: bool. False: the straight line. True: the great circle, for
             codes of a normal distribution, which lie near a sphere that a
             straight line would leave. Opposites are on many.

@@ -108,7 +108,7 @@ def windows(x, length, step=1, cover=False, name="x"):
 
 
 def overlap_mean(x, length, step=1):
-    """Puts windows back in their places, and averages where they overlap.
+    """Puts windows back in their positions, and averages where they overlap.
 
     Args:
         x: float `(n, windows, window_length, channels)`, as many windows as

@@ -22,7 +22,7 @@ export const TEXTS = {
     generate: "Digits that nobody drew",
     generated: "Choose a label; each press draws another.",
     morph: "From your digit to that one",
-    way: "Share",
+    way: "Interpolation",
     morphed: "In the code",
     blended: "In pixels",
     footer: "Trained on MNIST, with Keras. What is no digit gets an answer, too.",
