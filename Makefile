@@ -159,9 +159,9 @@ reproduce-%:
 pretrained: .venv/$(STAMP)  ## train the models that ship with the package again
 	.venv/bin/convae train --data "$(DATA)" --preset reference --epochs 20 --out runs/pretrained/reference
 	.venv/bin/convae train --data photographs --task denoise --loss psnr --epochs 90 --out runs/pretrained/denoiser
-	.venv/bin/convae train --data photographs --color grey --task denoise --epochs 30 --out runs/pretrained/denoiser_grey
-	.venv/bin/convae train --data photographs --color grey --task super-resolution --scale 2 --epochs 16 --out runs/pretrained/enlarger_x2
-	.venv/bin/convae train --data photographs --color grey --task super-resolution --scale 3 --epochs 24 --out runs/pretrained/enlarger_x3
+	.venv/bin/convae train --data photographs --color grayscale --task denoise --epochs 30 --out runs/pretrained/denoiser_grey
+	.venv/bin/convae train --data photographs --color grayscale --task super-resolution --scale 2 --epochs 16 --out runs/pretrained/enlarger_x2
+	.venv/bin/convae train --data photographs --color grayscale --task super-resolution --scale 3 --epochs 24 --out runs/pretrained/enlarger_x3
 	.venv/bin/convae train --data "$(DATA)" --task compress --epochs 30 --out runs/pretrained/digits
 	CONVAE_DATA="$(DATA)" .venv/bin/python results/generation_runs.py classifier runs/pretrained/classifier
 	.venv/bin/python results/build_pretrained.py $(foreach name,reference denoiser denoiser_grey enlarger_x2 enlarger_x3 digits classifier,runs/pretrained/$(name) $(name))

@@ -271,7 +271,7 @@ def _images(shape):
     if shape[1:] == (28, 28, 1):
         return [load_images("mnist5k").x_test[:COUNT]]
     sizes = SIZES if None in shape[1:] else [shape[1:3]]
-    photos = photographs("test", "grey" if shape[3] == 1 else "rgb").values()
+    photos = photographs("test", "grayscale" if shape[3] == 1 else "rgb").values()
     return [np.stack([_cut(photo, *size) for photo in photos]) for size in sizes]
 
 
