@@ -30,7 +30,7 @@ def image_classifier(image_shape=(28, 28, 1), classes=10, *, seed=None):
         ValueError: for smaller images, or no classes.
     """
     image_shape = as_image_shape(image_shape, fixed=True)
-    expected = "`image_shape` must have a height and width of at least 8"
+    expected = "`image_shape` must have height and width of at least 8 pixels"
     require(min(image_shape[:2]) >= 8, f"{expected}. Received: {image_shape}")
     check_ints(classes=classes)
     check_layers((image_shape[2], 16, 32, 64), 9)
