@@ -33,7 +33,7 @@ PRESETS = {
     | {"pooling": "average", "activation": "silu"},
 }
 
-# Values of a block to one number of its code, unless given.
+# Values of a block to one number of its code, by default.
 VALUES_A_NUMBER = 24
 
 POOLS = {"max": layers.MaxPooling2D, "average": layers.AveragePooling2D}

@@ -210,6 +210,7 @@ def rows(**psnr):
         (rows(autoencoder=20.0, mean=9.0, pca=None), "pca is better: inf dB"),
         (rows(autoencoder=20.0, pca=20.0), ""),
         (rows(autoencoder=None, pca=20.0), ""),
+        (rows(autoencoder=20.0, identity=None), ""),
         (rows(autoencoder=20.0, copy=None), ""),
         (rows(autoencoder=20.0), ""),
     ],

@@ -233,8 +233,8 @@ def refine_decoder(autoencoder, x, samples, weight=0.01, steps=1000, **options):
     """Trains a copy of a decoder further, also by how real its images look.
 
     Its two inputs are codes of real images, which it must reconstruct as before,
-    and sampled codes. A discriminator is trained on both outputs. The encoder
-    stays as it is, so that codes, and samplers fitted to them, keep their meaning.
+    and sampled codes. A discriminator scores the images of both. The encoder stays
+    as it is, so that codes, and samplers fitted to them, keep their meaning.
 
     Args:
         autoencoder: trained `Autoencoder` with a dense code, in [0, 1].
